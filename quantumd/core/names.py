@@ -1,0 +1,87 @@
+"""Names on the host, and identifiers as the API takes them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Callable
+
+#: A netdev's name is at most this many bytes (IFNAMSIZ - 1, linux/if.h).
+IFNAME_BYTES = 15
+
+#: What the altname of every device that quantumd made or plugged begins with.
+MARK = "quantum-"
+
+#: No control characters, surrogates or noncharacters (Unicode 16, chapter 23.7).
+TEXT_PATTERN = (
+    "^[^\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff\\ufdd0-\\ufdef\\ufffe\\uffff"
+    + "".join(f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(1, 17))
+    + "]*$"
+)
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+def new_id() -> str:
+    """A fresh id for a network or port: a lower-case random UUID (RFC 9562, version 4)."""
+    return str(uuid.uuid4())
+
+
+def is_id(text: str) -> bool:
+    """Whether the text is a UUID in the one form that is taken here: lower case, with hyphens."""
+    return _UUID.fullmatch(text) is not None
+
+
+def ifname_problem(name: str) -> str | None:
+    """Why the kernel would not take this as a netdev's name (``dev_valid_name``, net/core/dev.c); None: it would."""
+    if not name:
+        return "a device name must not be empty"
+    if len(name.encode("utf-8", "surrogatepass")) > IFNAME_BYTES:
+        return f"a device name is at most {IFNAME_BYTES} bytes"
+    if name in (".", ".."):
+        return f"{name!r} is no device name"
+    if any(char in "/:" or char.isspace() for char in name):
+        return "a device name has no '/', ':' or white space"
+    if any(ord(char) < 0x21 or 0x7F <= ord(char) < 0xA0 or 0xD800 <= ord(char) < 0xE000 for char in name):
+        return "a device name has no control characters"
+    if "%" in name:
+        return "a device name has no '%': the kernel would number it"
+    return None
+
+
+def mac_problem(mac: str) -> str | None:
+    """Why this is no address for a guest's NIC; None: it is one. Takes six hexadecimal pairs with colons, any case."""
+    if not _MAC.fullmatch(mac.lower()):
+        return "a MAC is six hexadecimal pairs with colons, such as 02:00:00:00:00:01"
+    if int(mac[:2], 16) & 1:
+        return "a multicast MAC cannot be a device's own"
+    if mac.replace(":", "").strip("0") == "":
+        return "the zero MAC cannot be a device's own"
+    return None
+
+
+def derived(prefix: str, ident: str, taken: Callable[[str], bool]) -> str:
+    """A device name of exactly 15 bytes that follows from a resource's id: readable where possible, unique always.
+
+    The id's own first digits follow the prefix; where ``taken`` says that name is in use (ids chosen by clients may
+    begin alike), digits of a hash of id and a counter do.
+    """
+    digits = IFNAME_BYTES - len(prefix)
+    name = prefix + ident.replace("-", "")[:digits]
+    attempt = 0
+    while taken(name):
+        attempt += 1
+        name = prefix + hashlib.blake2b(f"{ident}/{attempt}".encode()).hexdigest()[:digits]
+    return name
+
+
+def port_mark(port_id: str) -> str:
+    """The altname of the device plugged into a port."""
+    return MARK + port_id
+
+
+def network_mark(network_id: str) -> str:
+    """The altname of a network's bridge."""
+    return MARK + network_id

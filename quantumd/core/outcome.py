@@ -1,0 +1,74 @@
+"""What came of a change, carried into the state: statuses, faults, what the plugin reports, and what is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+
+from quantumd.core.changes import Blocked, Done, Failed, Outcome, Waiting
+from quantumd.core.model import Attachment, AttachmentStatus, FaultRecord, Json, Key, Network, Record, Status
+from quantumd.core.state import Transaction
+
+
+def settle(tx: Transaction, key: Key, revision: int, outcome: Outcome, repaired: str | None = None) -> None:
+    """Record the outcome of a try at the record as it was at ``revision``.
+
+    Where more has been asked of the record since, the outcome is of a past intent: what the plugin reports is kept,
+    the status stays as the newer intent left it, and the next try decides. ``repaired`` says what was found amiss on
+    the host and mended.
+    """
+    record = tx.state.get(key)
+    if record is None or isinstance(outcome, Blocked):
+        return
+    if record.revision != revision:
+        if isinstance(outcome, Done) and not record.going:
+            _put(tx, record, record.status, record.fault, outcome.plugin)
+        elif isinstance(outcome, Done) and isinstance(record, Attachment) and not record.was_plugged:
+            tx.put(evolve(record, was_plugged=True, plugin=outcome.plugin))
+        return
+    if isinstance(outcome, Failed):
+        fault = tx.fault(outcome.name, outcome.message, record.fault)
+        _put(tx, record, record.status if record.going else _failed(record), fault, record.plugin)
+    elif record.going:
+        _gone(tx, record)
+    else:
+        if repaired is not None:
+            tx.emit("repaired", record, detail=repaired)
+        _put(tx, record, _settled(record, outcome), None, outcome.plugin)
+
+
+def _failed(record: Record) -> Status | AttachmentStatus:
+    return AttachmentStatus.FAILED if isinstance(record, Attachment) else Status.FAILED
+
+
+def _settled(record: Record, outcome: Done | Waiting) -> Status | AttachmentStatus:
+    """The status of something that stays and did not fail."""
+    if not isinstance(record, Attachment):
+        return Status.ACTIVE if isinstance(outcome, Done) else Status.IN_PROGRESS
+    if isinstance(outcome, Done):
+        return AttachmentStatus.UP if outcome.up else AttachmentStatus.DOWN
+    return AttachmentStatus.DOWN if record.was_plugged else AttachmentStatus.IN_PROGRESS
+
+
+def _put(
+    tx: Transaction, record: Record, status: Status | AttachmentStatus, fault: FaultRecord | None, plugin: Json
+) -> None:
+    fields: dict[str, Any] = {"status": status, "fault": fault, "plugin": plugin}
+    if status in (AttachmentStatus.UP, AttachmentStatus.DOWN):
+        fields["was_plugged"] = True
+    after = evolve(record, **fields)
+    if after == record:
+        return
+    tx.put(after)
+    if (record.status, record.fault) != (after.status, after.fault):
+        tx.emit("status", after)
+
+
+def _gone(tx: Transaction, record: Record) -> None:
+    """Take the record out; the ports that a network takes with it tell of it before the network does."""
+    if isinstance(record, Network):
+        for port in tx.state.ports_of(record.id):
+            _gone(tx, port)
+    tx.emit("deleted", record, status="Deleted")
+    tx.drop(record)

@@ -1,0 +1,233 @@
+"""From what is asked for and what is there to what is to be done: pure, and the only place that decides it.
+
+Start, a request, a device that appears, a repair and the audit all come through :func:`make_plan`; they differ only in
+the keys that they ask about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from attrs import field, frozen
+
+from quantumd.core.changes import (
+    PHASES,
+    Attach,
+    Change,
+    Detach,
+    Done,
+    EnsureNetwork,
+    EnsurePort,
+    Leftover,
+    Outcome,
+    RemoveLeftover,
+    RemoveNetwork,
+    RemovePort,
+    Waiting,
+)
+from quantumd.core.model import Attachment, Json, Key, Kind, Network, Port
+from quantumd.core.state import State
+
+
+@frozen
+class Seen:
+    """What the host shows of one record.
+
+    ``present``: something of it is there, so that there is something to remove. ``differences``: what is not as the
+    record asks, in words for people; a present record without differences needs nothing. ``waiting_for``: it can be
+    neither made nor found at present, and the plugin will notify when that changes. ``plugin`` and ``up`` are as in
+    :class:`~quantumd.core.changes.Done`.
+    """
+
+    present: bool
+    differences: tuple[str, ...] = ()
+    waiting_for: str | None = None
+    plugin: Json = field(factory=dict)
+    up: bool = True
+
+    @property
+    def in_order(self) -> bool:
+        """Whether nothing needs to be done for it."""
+        return self.present and not self.differences
+
+
+ABSENT = Seen(present=False)
+
+
+@frozen
+class Observed:
+    """What the host shows. A key that is missing is :data:`ABSENT`. Leftovers are looked for when everything is."""
+
+    seen: Mapping[Key, Seen] = field(factory=dict)
+    leftovers: tuple[Leftover, ...] = ()
+
+    def of(self, key: Key) -> Seen:
+        """What is seen of that record."""
+        return self.seen.get(key, ABSENT)
+
+
+@frozen
+class Plan:
+    """``changes`` are to be applied, in this order; ``settled`` needs no change and has its outcome already;
+    ``blocked`` waits until the record with the other key has gone or is no longer busy."""
+
+    changes: tuple[Change, ...] = ()
+    settled: Mapping[Key, Outcome] = field(factory=dict)
+    blocked: Mapping[Key, Key] = field(factory=dict)
+
+
+def closure(state: State, keys: Iterable[Key]) -> set[Key]:
+    """The keys and those of the records that they build on: a port's network, an attachment's port and network."""
+    closed = set()
+    for key in keys:
+        record = state.get(key)
+        if record is None:
+            continue
+        closed.add(key)
+        if not isinstance(record, Network):
+            closed.add(Key(Kind.NETWORK, record.network_id))
+        if isinstance(record, Attachment):
+            closed.add(Key(Kind.PORT, record.port_id))
+    return closed
+
+
+def make_plan(state: State, observed: Observed, keys: Iterable[Key], busy: Collection[Key] = ()) -> Plan:
+    """What to do about the records with these keys.
+
+    ``observed`` covers the :func:`closure` of ``keys``; ``busy`` keys are in a batch that is being applied, and what
+    builds on them is blocked. A parent that is not in order is mended in the same batch.
+    """
+    planner = _Planner(state, observed, frozenset(busy))
+    for key in keys:
+        planner.visit(key)
+    changes: list[Change] = [RemoveLeftover(leftover) for leftover in observed.leftovers]
+    changes += planner.changes.values()
+    rank = {phase: place for place, phase in enumerate(PHASES)}
+    return Plan(
+        changes=tuple(sorted(changes, key=lambda change: (rank[type(change)], _serial(change)))),
+        settled=planner.settled,
+        blocked=planner.blocked,
+    )
+
+
+def _serial(change: Change) -> int:
+    match change:
+        case Attach() | Detach():
+            return change.attachment.serial
+        case EnsurePort() | RemovePort():
+            return change.port.serial
+        case EnsureNetwork() | RemoveNetwork():
+            return change.network.serial
+        case RemoveLeftover():
+            return 0
+
+
+class _Planner:
+    def __init__(self, state: State, observed: Observed, busy: frozenset[Key]) -> None:
+        self.state = state
+        self.observed = observed
+        self.busy = busy
+        self.changes: dict[Key, Change] = {}
+        self.settled: dict[Key, Outcome] = {}
+        self.blocked: dict[Key, Key] = {}
+
+    def visit(self, key: Key) -> None:
+        """Decide about one record, once."""
+        if key in self.changes or key in self.settled or key in self.blocked:
+            return
+        record = self.state.get(key)
+        if record is None:
+            return
+        if key in self.busy:
+            self.blocked[key] = key
+        elif isinstance(record, Network):
+            self._remove_network(record) if record.going else self._ensure_network(record)
+        elif isinstance(record, Port):
+            self._remove_port(record) if record.going else self._ensure_port(record)
+        elif record.going:
+            self._detach(record)
+        else:
+            self._attach(record)
+
+    def _ensure_network(self, network: Network) -> None:
+        seen = self.observed.of(network.key)
+        if not self._settle(network.key, seen):
+            self.changes[network.key] = EnsureNetwork(network, seen.differences)
+
+    def _remove_network(self, network: Network) -> None:
+        for serial in self.state.network_attachments.get(network.id, {}):
+            self.blocked[network.key] = Key(Kind.ATTACHMENT, serial)
+            return
+        for ident in self.state.network_ports.get(network.id, {}):
+            key = Key(Kind.PORT, ident)
+            self.visit(key)
+            if key in self.blocked:
+                self.blocked[network.key] = key
+                return
+        if self.observed.of(network.key).present:
+            self.changes[network.key] = RemoveNetwork(network)
+        else:
+            self.settled[network.key] = Done()
+
+    def _ensure_port(self, port: Port) -> None:
+        network = self._parent(port.key, port.network_id)
+        if network is None:
+            return
+        seen = self.observed.of(port.key)
+        if not self._settle(port.key, seen):
+            self.changes[port.key] = EnsurePort(port, network, seen.differences)
+
+    def _remove_port(self, port: Port) -> None:
+        latest = self.state.latest(port.id)
+        if latest is not None:
+            self.blocked[port.key] = latest.key
+        elif self.observed.of(port.key).present:
+            self.changes[port.key] = RemovePort(port, self.state.networks[port.network_id])
+        else:
+            self.settled[port.key] = Done()
+
+    def _attach(self, attachment: Attachment) -> None:
+        key = attachment.key
+        for _, rival in self.state.rivals(attachment, going=True):
+            self.blocked[key] = rival.key
+            return
+        network = self._parent(key, attachment.network_id)
+        if network is None:
+            return
+        port = self.state.ports[attachment.port_id]
+        self.visit(port.key)
+        if port.key in self.blocked:
+            self.blocked[key] = port.key
+            return
+        seen = self.observed.of(key)
+        if not self._settle(key, seen):
+            self.changes[key] = Attach(attachment, port, network, seen.differences)
+
+    def _detach(self, attachment: Attachment) -> None:
+        for _, rival in self.state.rivals(attachment, going=True):
+            if rival.serial < attachment.serial:
+                self.blocked[attachment.key] = rival.key
+                return
+        if self.observed.of(attachment.key).present:
+            port, network = self.state.ports[attachment.port_id], self.state.networks[attachment.network_id]
+            self.changes[attachment.key] = Detach(attachment, port, network)
+        else:
+            self.settled[attachment.key] = Done()
+
+    def _parent(self, key: Key, network_id: str) -> Network | None:
+        """The network to build on, mended in this batch if need be; None where ``key`` must wait for it."""
+        network = self.state.networks[network_id]
+        self.visit(network.key)
+        if network.key in self.blocked:
+            self.blocked[key] = network.key
+            return None
+        return network
+
+    def _settle(self, key: Key, seen: Seen) -> bool:
+        if seen.in_order:
+            self.settled[key] = Done(seen.plugin, seen.up)
+        elif seen.waiting_for is not None:
+            self.settled[key] = Waiting(seen.waiting_for, seen.plugin)
+        else:
+            return False
+        return True

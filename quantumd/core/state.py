@@ -1,0 +1,289 @@
+"""The whole state as one immutable value, and the transaction that makes the next one from it.
+
+The maps are persistent (they share what did not change), so that keeping a tentative state beside the visible one,
+and going back, costs nothing, and one change costs the same however much there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from attrs import evolve, field, frozen
+from rpds import HashTrieMap
+
+from quantumd.core.model import Attachment, Event, FaultRecord, Form, Key, Kind, Network, Port, Record
+
+#: What an attachment occupies while it is there: its port, its id, its device. See :func:`claims`.
+Claim = tuple[str | int | None, ...]
+
+_K = TypeVar("_K")
+_Serials = HashTrieMap[int, None]
+
+
+def _none() -> HashTrieMap[_K, None]:
+    return HashTrieMap()
+
+
+def claims(attachment: Attachment) -> list[Claim]:
+    """What this attachment occupies. Two attachments with one claim may exclude each other: see :func:`excludes`."""
+    form, name = attachment.form, attachment.device_name
+    found: list[Claim] = [("port", attachment.port_id), ("id", form.id)]
+    if form.tunnel is not None:
+        found.append(tunnel_claim(form))
+    elif name is not None:
+        found.append(("device", name, form.vlan))
+    return found
+
+
+def tunnel_claim(form: Form) -> Claim:
+    """What a tunnel occupies on the host: the kernel has one device for each of these, whatever its remotes."""
+    assert form.tunnel is not None
+    return ("tunnel", form.tunnel.kind, form.tunnel.local, form.tunnel.port, form.tunnel.vni)
+
+
+def excludes(one: Attachment, other: Attachment, claim: Claim) -> bool:
+    """Whether two attachments with this claim in common cannot be plugged at the same time.
+
+    Tunnels of one network share a device, one remote each; everything else has its claims for itself.
+    """
+    if claim[0] != "tunnel":
+        return True
+    assert one.form.tunnel is not None
+    assert other.form.tunnel is not None
+    return one.network_id != other.network_id or one.form.tunnel.remote == other.form.tunnel.remote
+
+
+@frozen(kw_only=True)
+class State:
+    """Everything that was accepted. Lists are in the order of ``serial``, which is the order of creation."""
+
+    networks: HashTrieMap[str, Network] = field(factory=HashTrieMap)
+    ports: HashTrieMap[str, Port] = field(factory=HashTrieMap)
+    attachments: HashTrieMap[int, Attachment] = field(factory=HashTrieMap)
+    next_serial: int = 1
+    next_event: int = 1
+    # Indices, kept by Transaction alone.
+    network_ports: HashTrieMap[str, HashTrieMap[str, None]] = field(factory=HashTrieMap)
+    network_attachments: HashTrieMap[str, _Serials] = field(factory=HashTrieMap)
+    claimed: HashTrieMap[Claim, tuple[int, ...]] = field(factory=HashTrieMap)
+
+    def get(self, key: Key) -> Record | None:
+        """The record of that key, or None."""
+        if key.kind is Kind.NETWORK:
+            return self.networks.get(str(key.ident))
+        if key.kind is Kind.PORT:
+            return self.ports.get(str(key.ident))
+        return self.attachments.get(int(key.ident))
+
+    def ports_of(self, network_id: str) -> list[Port]:
+        """The network's ports, oldest first."""
+        found = (self.ports[ident] for ident in self.network_ports.get(network_id, _none()))
+        return sorted(found, key=lambda port: port.serial)
+
+    def attachments_of(self, network_id: str) -> list[Attachment]:
+        """The network's attachments, those being unplugged among them, oldest first."""
+        return [self.attachments[serial] for serial in sorted(self.network_attachments.get(network_id, _none()))]
+
+    def holders(self, claim: Claim) -> list[Attachment]:
+        """The attachments with that claim, oldest first; those that are not going exclude newcomers."""
+        return [self.attachments[serial] for serial in self.claimed.get(claim, ())]
+
+    def plugged(self, port_id: str) -> Attachment | None:
+        """What is plugged, or accepted to be plugged, into the port."""
+        latest = self.latest(port_id)
+        return None if latest is None or latest.going else latest
+
+    def latest(self, port_id: str) -> Attachment | None:
+        """What the port shows: what is plugged, else the last one that is on its way out."""
+        serials = self.claimed.get(("port", port_id), ())
+        return self.attachments[serials[-1]] if serials else None
+
+    def has_plugged(self, network_id: str) -> bool:
+        """Whether anything is plugged into the network that is not on its way out."""
+        serials = self.network_attachments.get(network_id, _none())
+        return any(not self.attachments[serial].going for serial in serials)
+
+    def rivals(self, attachment: Attachment, *, going: bool) -> Iterator[tuple[Claim, Attachment]]:
+        """The attachments that exclude this one: those on their way out, or those that stay."""
+        for claim in claims(attachment):
+            for other in self.holders(claim):
+                if other.serial != attachment.serial and other.going is going and excludes(attachment, other, claim):
+                    yield claim, other
+
+    def every_key(self) -> Iterator[Key]:
+        """The keys of every record."""
+        yield from (Key(Kind.NETWORK, ident) for ident in self.networks)
+        yield from (Key(Kind.PORT, ident) for ident in self.ports)
+        yield from (Key(Kind.ATTACHMENT, serial) for serial in self.attachments)
+
+
+class Transaction:
+    """Makes the next state from one. Remembers what it touched, so that a store writes those rows and no others.
+
+    ``now`` is the time that records and events are stamped with (RFC 3339, UTC).
+    """
+
+    def __init__(self, state: State, now: str) -> None:
+        self.state = state
+        self.now = now
+        self.touched: dict[Key, Record | None] = {}
+        self.events: list[Event] = []
+
+    def serial(self) -> int:
+        """A number that no record had before."""
+        serial = self.state.next_serial
+        self.state = evolve(self.state, next_serial=serial + 1)
+        return serial
+
+    def put(self, record: Record) -> None:
+        """Add the record, or replace the one with its key."""
+        self.touched[record.key] = record
+        state = self.state
+        if isinstance(record, Network):
+            self.state = evolve(state, networks=state.networks.insert(record.id, record))
+        elif isinstance(record, Port):
+            index = state.network_ports
+            if record.id not in state.ports:
+                members = index.get(record.network_id, _none()).insert(record.id, None)
+                index = index.insert(record.network_id, members)
+            self.state = evolve(state, ports=state.ports.insert(record.id, record), network_ports=index)
+        else:
+            self._put_attachment(record)
+
+    def drop(self, record: Record) -> None:
+        """Take the record out. Its children must be gone."""
+        self.touched[record.key] = None
+        state = self.state
+        if isinstance(record, Network):
+            assert not state.network_ports.get(record.id)
+            assert not state.network_attachments.get(record.id)
+            self.state = evolve(state, networks=state.networks.remove(record.id))
+        elif isinstance(record, Port):
+            assert not state.claimed.get(("port", record.id))
+            self.state = evolve(
+                state,
+                ports=state.ports.remove(record.id),
+                network_ports=_without(state.network_ports, record.network_id, record.id),
+            )
+        else:
+            self.state = evolve(
+                state,
+                attachments=state.attachments.remove(record.serial),
+                network_attachments=_without(state.network_attachments, record.network_id, record.serial),
+                claimed=_release(state.claimed, claims(record), record.serial),
+            )
+
+    def emit(self, action: str, record: Record, status: str | None = None, detail: str | None = None) -> None:
+        """Tell the world of what happened to the record; ``status`` where it is not the record's own."""
+        port_id: str | None = None
+        attachment_id: str | None = None
+        if isinstance(record, Network):
+            network_id = record.id
+        elif isinstance(record, Port):
+            network_id, port_id = record.network_id, record.id
+        else:
+            network_id, port_id, attachment_id = record.network_id, record.port_id, record.id
+        network = self.state.networks.get(network_id)
+        assert network is not None, "a network's last event goes before the network"
+        event = Event(
+            seq=self.state.next_event,
+            kind=record.key.kind,
+            action=action,
+            at=self.now,
+            tenant_id=network.tenant_id,
+            network_id=network_id,
+            port_id=port_id,
+            attachment_id=attachment_id,
+            status=status or str(record.status),
+            fault=record.fault,
+            detail=detail,
+        )
+        self.state = evolve(self.state, next_event=event.seq + 1)
+        self.events.append(event)
+
+    def fault(self, name: str, message: str, before: FaultRecord | None) -> FaultRecord:
+        """A fault as of now; the same one as before keeps its time."""
+        if before is not None and (before.name, before.message) == (name, message):
+            return before
+        return FaultRecord(name, message, self.now)
+
+    def _put_attachment(self, record: Attachment) -> None:
+        state = self.state
+        before = state.attachments.get(record.serial)
+        index, claimed = state.network_attachments, state.claimed
+        if before is None:
+            members = index.get(record.network_id, _none()).insert(record.serial, None)
+            index = index.insert(record.network_id, members)
+            claimed = _claim(claimed, claims(record), record.serial)
+        elif claims(before) != claims(record):
+            claimed = _release(claimed, claims(before), record.serial)
+            claimed = _claim(claimed, claims(record), record.serial)
+        self.state = evolve(
+            state,
+            attachments=state.attachments.insert(record.serial, record),
+            network_attachments=index,
+            claimed=claimed,
+        )
+
+
+def build(records: Iterable[Record], next_serial: int, next_event: int) -> State:
+    """The state of these records, indices and all, as a store reads it at start."""
+    tx = Transaction(State(next_serial=next_serial, next_event=next_event), now="")
+    for record in sorted(records, key=lambda record: record.serial):
+        tx.put(record)
+    return tx.state
+
+
+def check(state: State) -> list[str]:
+    """Every broken invariant, in words; an empty list for a sound state."""
+    wrong = []
+    if (
+        build((record for key in state.every_key() if (record := state.get(key))), state.next_serial, state.next_event)
+        != state
+    ):
+        wrong.append("the indices do not match the records")
+    for port in state.ports.values():
+        network = state.networks.get(port.network_id)
+        if network is None:
+            wrong.append(f"port {port.id} is on no network")
+        elif network.going and not port.going:
+            wrong.append(f"port {port.id} stays on a network that goes")
+    for attachment in state.attachments.values():
+        home = state.ports.get(attachment.port_id)
+        if home is None or home.network_id != attachment.network_id:
+            wrong.append(f"attachment {attachment.serial} is in no port of its network")
+        elif home.going and not attachment.going:
+            wrong.append(f"attachment {attachment.serial} stays in a port that goes")
+        if not attachment.going:
+            rivals = [other.serial for _, other in state.rivals(attachment, going=False)]
+            if rivals:
+                wrong.append(f"attachments {attachment.serial} and {rivals} exclude each other")
+    serials = [record.serial for key in state.every_key() if (record := state.get(key))]
+    if len(set(serials)) != len(serials) or any(serial >= state.next_serial for serial in serials):
+        wrong.append("serials are not unique, or not below the next one")
+    return wrong
+
+
+def _claim(
+    index: HashTrieMap[Claim, tuple[int, ...]], wanted: list[Claim], serial: int
+) -> HashTrieMap[Claim, tuple[int, ...]]:
+    for claim in wanted:
+        index = index.insert(claim, tuple(sorted((*index.get(claim, ()), serial))))
+    return index
+
+
+def _release(
+    index: HashTrieMap[Claim, tuple[int, ...]], held: list[Claim], serial: int
+) -> HashTrieMap[Claim, tuple[int, ...]]:
+    for claim in held:
+        rest = tuple(other for other in index[claim] if other != serial)
+        index = index.insert(claim, rest) if rest else index.remove(claim)
+    return index
+
+
+def _without(
+    index: HashTrieMap[str, HashTrieMap[_K, None]], home: str, member: _K
+) -> HashTrieMap[str, HashTrieMap[_K, None]]:
+    members = index[home].remove(member)
+    return index.insert(home, members) if members else index.remove(home)
