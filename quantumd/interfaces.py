@@ -92,7 +92,9 @@ class INetworkPlugin(Interface):
         Synchronous, fast and without side effects: it looks at ``state`` (what has been accepted so far, the change
         not included) and at the last that the plugin saw of the host. Returns the plugin's own data for the record
         (names, a VLAN), which is committed with it, so that nothing is allocated twice or lost; for an update, the
-        new data replaces the old, which is in the record. Raises a :class:`~quantumd.core.errors.Fault` that the
+        new data replaces the old, which is in the record. Each item of a network's data is an allocation, which no
+        other network may have (``state.owner("vlan", 7)`` tells whose it is). An attachment's item ``device`` is the
+        device's name, as if the caller had named it. Raises a :class:`~quantumd.core.errors.Fault` that the
         caller hears at once: PluginFault for what this plugin does not do, OverLimit where its capacity is used up,
         IdInUse where an explicit VLAN is taken, BadRequest with the field at fault. The result of judging a removal
         is ignored. Claims on ids, ports and devices have been, or will be, checked elsewhere.

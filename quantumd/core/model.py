@@ -64,7 +64,8 @@ class FaultRecord:
 
 @frozen(kw_only=True)
 class Network:
-    """A layer-2 network. ``data`` is what the plugin allocated when it judged the network (a VLAN, a bridge's name)."""
+    """A layer-2 network. ``data`` is what the plugin allocated when it judged the network (a VLAN, a
+    bridge's name): each item is this network's alone."""
 
     serial: int
     id: str

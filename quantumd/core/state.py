@@ -17,6 +17,9 @@ from quantumd.core.model import Attachment, Event, FaultRecord, Form, Key, Kind,
 #: What an attachment occupies while it is there: its port, its id, its device. See :func:`claims`.
 Claim = tuple[str | int | None, ...]
 
+#: One item of a network's ``data``: each is that network's alone.
+Allocation = tuple[str, object]
+
 _K = TypeVar("_K")
 _Serials = HashTrieMap[int, None]
 
@@ -67,6 +70,7 @@ class State:
     network_ports: HashTrieMap[str, HashTrieMap[str, None]] = field(factory=HashTrieMap)
     network_attachments: HashTrieMap[str, _Serials] = field(factory=HashTrieMap)
     claimed: HashTrieMap[Claim, tuple[int, ...]] = field(factory=HashTrieMap)
+    allocated: HashTrieMap[Allocation, str] = field(factory=HashTrieMap)
 
     def get(self, key: Key) -> Record | None:
         """The record of that key, or None."""
@@ -88,6 +92,10 @@ class State:
     def holders(self, claim: Claim) -> list[Attachment]:
         """The attachments with that claim, oldest first; those that are not going exclude newcomers."""
         return [self.attachments[serial] for serial in self.claimed.get(claim, ())]
+
+    def owner(self, name: str, value: object) -> str | None:
+        """The id of the network whose ``data`` has that item (a bridge's name, a VLAN), or None: it is free."""
+        return self.allocated.get((name, value))
 
     def plugged(self, port_id: str) -> Attachment | None:
         """What is plugged, or accepted to be plugged, into the port."""
@@ -141,7 +149,13 @@ class Transaction:
         self.touched[record.key] = record
         state = self.state
         if isinstance(record, Network):
-            self.state = evolve(state, networks=state.networks.insert(record.id, record))
+            before = state.networks.get(record.id)
+            allocated = state.allocated
+            if before is None or before.data != record.data:
+                allocated = _free(allocated, before)
+                for item in record.data.items():
+                    allocated = allocated.insert(item, record.id)
+            self.state = evolve(state, networks=state.networks.insert(record.id, record), allocated=allocated)
         elif isinstance(record, Port):
             index = state.network_ports
             if record.id not in state.ports:
@@ -158,7 +172,9 @@ class Transaction:
         if isinstance(record, Network):
             assert not state.network_ports.get(record.id)
             assert not state.network_attachments.get(record.id)
-            self.state = evolve(state, networks=state.networks.remove(record.id))
+            self.state = evolve(
+                state, networks=state.networks.remove(record.id), allocated=_free(state.allocated, record)
+            )
         elif isinstance(record, Port):
             assert not state.claimed.get(("port", record.id))
             self.state = evolve(
@@ -259,6 +275,8 @@ def check(state: State) -> list[str]:
             rivals = [other.serial for _, other in state.rivals(attachment, going=False)]
             if rivals:
                 wrong.append(f"attachments {attachment.serial} and {rivals} exclude each other")
+    if len(state.allocated) != sum(len(network.data) for network in state.networks.values()):
+        wrong.append("two networks have been allocated the same")
     serials = [record.serial for key in state.every_key() if (record := state.get(key))]
     if len(set(serials)) != len(serials) or any(serial >= state.next_serial for serial in serials):
         wrong.append("serials are not unique, or not below the next one")
@@ -279,6 +297,12 @@ def _release(
     for claim in held:
         rest = tuple(other for other in index[claim] if other != serial)
         index = index.insert(claim, rest) if rest else index.remove(claim)
+    return index
+
+
+def _free(index: HashTrieMap[Allocation, str], network: Network | None) -> HashTrieMap[Allocation, str]:
+    for item in network.data.items() if network is not None else ():
+        index = index.remove(item)
     return index
 
 
