@@ -21,7 +21,6 @@ Claim = tuple[str | int | None, ...]
 Allocation = tuple[str, object]
 
 _K = TypeVar("_K")
-_Serials = HashTrieMap[int, None]
 
 
 def _none() -> HashTrieMap[_K, None]:
@@ -68,7 +67,7 @@ class State:
     next_event: int = 1
     # Indices, kept by Transaction alone.
     network_ports: HashTrieMap[str, HashTrieMap[str, None]] = field(factory=HashTrieMap)
-    network_attachments: HashTrieMap[str, _Serials] = field(factory=HashTrieMap)
+    network_attachments: HashTrieMap[str, HashTrieMap[int, None]] = field(factory=HashTrieMap)
     claimed: HashTrieMap[Claim, tuple[int, ...]] = field(factory=HashTrieMap)
     allocated: HashTrieMap[Allocation, str] = field(factory=HashTrieMap)
 
