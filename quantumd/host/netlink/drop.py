@@ -1,0 +1,104 @@
+"""Traffic-control filters that drop frames: all of a device's, or those of the link-local groups.
+
+The filters are classic BPF programs (``linux/filter.h``) run by ``cls_bpf`` in direct-action mode on a ``clsact``
+qdisc. They need no bpf(2) and so no more than CAP_NET_ADMIN, and they go with the device; an administrator's
+``nft flush ruleset`` does not take them away.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import socket
+import struct
+
+from pyroute2.netlink import nla, nlmsg
+from pyroute2.netlink.rtnl.tcmsg import tcmsg
+
+from quantumd.host.netlink.messages import encode
+from quantumd.host.netlink.rtnl import Rtnl
+from quantumd.host.netlink.wire import NLM_F_CREATE, NLM_F_EXCL, Reply, Request
+
+_RTM_NEWQDISC, _RTM_NEWTFILTER = 36, 44
+_TC_H_CLSACT = 0xFFFFFFF1
+_CLSACT_HANDLE = 0xFFFF0000
+INGRESS, EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
+
+_ETH_P_ALL = 3
+_PREFERENCE = 49_001
+_TC_ACT_UNSPEC, _TC_ACT_SHOT = 0xFFFFFFFF, 2
+
+Program = tuple[tuple[int, int, int, int], ...]
+"""Classic BPF: (code, jump if true, jump if false, operand)."""
+
+EVERYTHING: Program = ((0x06, 0, 0, _TC_ACT_SHOT),)
+
+# A bridge hands frames to 01:80:c2:00:00:01 - 0f to the IP stack of the *port* that they came in by, whatever is in
+# them; 00 is forwarded like any other while the bridge runs no STP.
+LINK_LOCAL_GROUPS: Program = (
+    (0x20, 0, 0, 0),  # A = the first four bytes of the destination
+    (0x15, 0, 5, 0x0180C200),
+    (0x28, 0, 0, 4),  # A = the other two
+    (0x15, 3, 0, 0),
+    (0x54, 0, 0, 0xFFF0),
+    (0x15, 0, 1, 0),
+    (0x06, 0, 0, _TC_ACT_SHOT),
+    (0x06, 0, 0, _TC_ACT_UNSPEC),
+)
+
+
+class _BpfFilter(nlmsg):  # type: ignore[misc]
+    fields = tcmsg.fields
+    nla_map = (("TCA_UNSPEC", "none"), ("TCA_KIND", "asciiz"), ("TCA_OPTIONS", "bpf"))
+
+    class bpf(nla):  # type: ignore[misc] # noqa: N801 - pyroute2 finds it by this name
+        nla_map = (
+            (4, "TCA_BPF_OPS_LEN", "uint16"),
+            (5, "TCA_BPF_OPS", "cdata"),
+            (8, "TCA_BPF_FLAGS", "uint32"),
+        )
+
+
+def _at(index: int, body: bytes) -> bytes:
+    return body[:4] + struct.pack("=i", index) + body[8:]
+
+
+@functools.cache
+def _qdisc() -> bytes:
+    message = tcmsg()
+    message["handle"], message["parent"] = _CLSACT_HANDLE, _TC_H_CLSACT
+    message["attrs"] = [["TCA_KIND", "clsact"]]
+    return encode(message)
+
+
+@functools.cache
+def _filter(parent: int, program: Program) -> bytes:
+    message = _BpfFilter()
+    message["parent"], message["handle"] = parent, 1
+    message["info"] = _PREFERENCE << 16 | socket.htons(_ETH_P_ALL)
+    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+    options = [["TCA_BPF_OPS_LEN", len(program)], ["TCA_BPF_OPS", code], ["TCA_BPF_FLAGS", 1]]
+    message["attrs"] = [["TCA_KIND", "bpf"], ["TCA_OPTIONS", {"attrs": options}]]
+    return encode(message)
+
+
+def requests(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request]:
+    """The requests that put ``rules``, pairs of INGRESS or EGRESS and a program, on a device.
+
+    Those that are in place already are answered with EEXIST; :func:`failed` knows.
+    """
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    return [
+        Request(_RTM_NEWQDISC, flags, _at(index, _qdisc())),
+        *(Request(_RTM_NEWTFILTER, flags, _at(index, _filter(parent, rule))) for parent, rule in rules),
+    ]
+
+
+def failed(replies: list[Reply]) -> Reply | None:
+    """The first reply that means that a rule is not in place, or None."""
+    return next((reply for reply in replies if reply.errno not in (0, errno.EEXIST)), None)
+
+
+def drop(rtnl: Rtnl, index: int, rules: tuple[tuple[int, Program], ...]) -> Reply | None:
+    """Put ``rules`` on a device; give back why that is not possible, or None when they are in place."""
+    return failed(rtnl.batch(requests(index, rules)))

@@ -1,0 +1,144 @@
+"""Being told by the kernel what becomes of links, addresses and default routes."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from quantumd.host.netlink import parse
+from quantumd.host.netlink.rtnl import Rtnl, open_socket
+from quantumd.host.netlink.wire import Message
+from quantumd.host.netlink.wire import messages as split
+
+_RTMGRP_LINK = 0x1
+_RTMGRP_IPV4_IFADDR, _RTMGRP_IPV4_ROUTE = 0x10, 0x40
+_RTMGRP_IPV6_IFADDR, _RTMGRP_IPV6_ROUTE = 0x100, 0x400
+_GROUPS = _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_IFADDR | _RTMGRP_IPV6_ROUTE
+
+_BUFFER = 16 << 20  # some 10,000 notices, while the reactor is busy with something else
+_READS_AT_ONCE = 256
+
+
+@frozen
+class LinkChanged:
+    """A device appeared, or something of it changed."""
+
+    link: parse.Link
+
+
+@frozen
+class LinkGone:
+    """A device went away, or moved to another namespace."""
+
+    link: parse.Link
+
+
+@frozen
+class AddressChanged:
+    """A device got (``present``) or lost an IP address."""
+
+    address: parse.Address
+    present: bool
+
+
+@frozen
+class DefaultRouteChanged:
+    """A default route came or went; which are left has to be asked."""
+
+
+@frozen
+class Overrun:
+    """The kernel had more to tell than fits: everything has to be read again."""
+
+
+Event = LinkChanged | LinkGone | AddressChanged | DefaultRouteChanged | Overrun
+
+
+def open_monitor_socket(_rtnl: Rtnl) -> socket.socket:
+    """Open the socket of a :class:`LinkMonitor`; a job for the netlink thread, whose namespace it is to watch."""
+    opened = open_socket(_GROUPS, _BUFFER)
+    opened.setblocking(False)
+    return opened
+
+
+@implementer(IReadDescriptor)
+class LinkMonitor:
+    """Reads notices in the reactor's thread (a few microseconds each) and hands them on in order.
+
+    ``listener`` gets a list of events for all that could be read at once; it must not raise or block.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, opened: socket.socket, listener: Callable[[list[Event]], None]) -> None:
+        self._reactor = reactor
+        self._socket = opened
+        self._listener = listener
+
+    def start(self) -> None:
+        """Begin to read. Notices since the socket was opened are not lost."""
+        self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Read no more, and close the socket."""
+        self._reactor.removeReader(self)
+        self._socket.close()
+
+    def logPrefix(self) -> str:
+        """See ILoggingContext."""
+        return "link monitor"
+
+    def fileno(self) -> int:
+        """See IFileDescriptor."""
+        return self._socket.fileno()
+
+    def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002 - the interface's
+        """See IFileDescriptor. The reactor calls it at its own end."""
+        self._socket.close()
+
+    def doRead(self) -> None:
+        """See IReadDescriptor."""
+        events: list[Event] = []
+        for _ in range(_READS_AT_ONCE):
+            try:
+                data = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                events.append(Overrun())
+                continue
+            for message in split(data):
+                event = _event(message)
+                if event is not None:
+                    events.append(event)
+        if events:
+            try:
+                self._listener(events)
+            except Exception:
+                # Let go of the notices, not of the socket: the reactor would drop a reader that raises.
+                self._log.failure("a listener of the link monitor failed")
+
+
+def _event(message: Message) -> Event | None:
+    kind = message.type
+    if kind in (parse.RTM_NEWLINK, parse.RTM_DELLINK):
+        link = parse.link(message)
+        if link is None:
+            return None
+        return LinkChanged(link) if kind == parse.RTM_NEWLINK else LinkGone(link)
+    if kind in (parse.RTM_NEWADDR, parse.RTM_DELADDR):
+        address = parse.address(message)
+        return AddressChanged(address, kind == parse.RTM_NEWADDR) if address else None
+    if kind in (parse.RTM_NEWROUTE, parse.RTM_DELROUTE):
+        return DefaultRouteChanged() if parse.default_route(message) else None
+    return None

@@ -1,0 +1,307 @@
+"""What the kernel tells of links, addresses and routes, as values.
+
+Only the attributes that are used are looked at; layouts are from ``linux/rtnetlink.h``, ``linux/if_link.h``,
+``linux/if_addr.h`` and ``linux/neighbour.h``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+
+from attrs import frozen
+
+from quantumd.host.netlink.wire import Message, attributes, text
+
+RTM_NEWLINK = 16
+RTM_DELLINK = 17
+RTM_NEWADDR = 20
+RTM_DELADDR = 21
+RTM_NEWROUTE = 24
+RTM_DELROUTE = 25
+
+IFF_UP = 0x1
+IFF_NOARP = 0x80
+IFF_LOWER_UP = 0x10000
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_IFINFO = struct.Struct("=BxHiII")
+_IFADDR = struct.Struct("=BBBBI")
+_RTMSG = struct.Struct("=BBBBBBBBI")
+_NDMSG = struct.Struct("=BxxxiHBB")
+_U32 = struct.Struct("=I")
+_U16 = struct.Struct("=H")
+_BE16 = struct.Struct(">H")
+_S32 = struct.Struct("=i")
+
+_AF_BRIDGE = 7
+_RTN_UNICAST = 1
+
+
+@frozen
+class BridgeDetail:
+    """How a bridge is set: whether it runs STP, its forward delay (in 1/100 s), whether it snoops multicast."""
+
+    stp: bool = False
+    forward_delay: int = 0
+    mcast_snooping: bool = False
+
+
+@frozen
+class VxlanDetail:
+    """A VXLAN device's identity: VNI, local address, UDP port, and whether it learns."""
+
+    vni: int
+    local: IpAddress | None
+    port: int
+    learning: bool
+
+
+@frozen
+class VlanDetail:
+    """A VLAN sub-interface's identity: VLAN id and ethertype (0x8100 for 802.1Q)."""
+
+    vid: int
+    protocol: int
+
+
+@frozen
+class TunDetail:
+    """A tun or tap device: owner and group (None: nobody's), whether it is a tap, outlives its makers, and
+    has several queues."""
+
+    owner: int | None
+    group: int | None
+    tap: bool
+    persist: bool
+    multi_queue: bool
+
+
+Detail = BridgeDetail | VxlanDetail | VlanDetail | TunDetail
+
+
+@frozen
+class Link:
+    """One network device.
+
+    ``link`` is the index of the device below it (VLAN, VXLAN) or of a veth's other end, which is to be
+    looked up in the namespace ``link_netnsid`` if that is not None. ``slave_kind`` is the kind of its master
+    ("bridge"). ``isolated`` is the bridge port flag of that name.
+    """
+
+    index: int
+    name: str
+    flags: int
+    mtu: int = 0
+    mac: str = ""
+    kind: str = ""
+    master: int = 0
+    slave_kind: str = ""
+    group: int = 0
+    carrier: bool = False
+    altnames: tuple[str, ...] = ()
+    alias: str = ""
+    link: int = 0
+    link_netnsid: int | None = None
+    isolated: bool = False
+    detail: Detail | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether somebody set it up (IFF_UP)."""
+        return bool(self.flags & IFF_UP)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is up and has carrier."""
+        return self.up and self.carrier
+
+
+@frozen
+class Address:
+    """An IP address of a device. ``scope`` is from rtnetlink.h: 0 global, 200 site, 253 link, 254 host."""
+
+    index: int
+    address: IpAddress
+    scope: int
+
+
+@frozen
+class DefaultRoute:
+    """A default route (unicast, prefix length 0) of any table and through which devices it goes."""
+
+    indexes: tuple[int, ...]
+
+
+@frozen
+class FdbEntry:
+    """An entry of a VXLAN device's forwarding table."""
+
+    index: int
+    mac: str
+    remote: IpAddress | None
+
+
+def link(message: Message) -> Link | None:
+    """Parse RTM_NEWLINK or RTM_DELLINK; None for what is not about a device (AF_BRIDGE port notices)."""
+    body = message.body
+    family, _, index, flags, _ = _IFINFO.unpack_from(body)
+    if family == _AF_BRIDGE:
+        return None
+    name = mac = kind = slave_kind = alias = ""
+    mtu = master = group = below = 0
+    netnsid: int | None = None
+    carrier = isolated = False
+    altnames: tuple[str, ...] = ()
+    detail: Detail | None = None
+    for attribute, payload in attributes(body, 16):
+        if attribute == 3:
+            name = text(payload)
+        elif attribute == 1:
+            mac = payload.hex(":")
+        elif attribute == 4:
+            (mtu,) = _U32.unpack(payload)
+        elif attribute == 5:
+            (below,) = _U32.unpack(payload)
+        elif attribute == 10:
+            (master,) = _U32.unpack(payload)
+        elif attribute == 18:
+            kind, slave_kind, detail, isolated = _linkinfo(payload)
+        elif attribute == 20:
+            alias = text(payload)
+        elif attribute == 27:
+            (group,) = _U32.unpack(payload)
+        elif attribute == 33:
+            carrier = payload[0] == 1
+        elif attribute == 37:
+            (netnsid,) = _S32.unpack(payload)
+        elif attribute == 52:
+            altnames = tuple(text(value) for prop, value in attributes(payload) if prop == 53)
+    return Link(
+        index, name, flags, mtu, mac, kind, master, slave_kind, group, carrier, altnames, alias, below, netnsid,
+        isolated, detail,
+    )  # fmt: skip
+
+
+def _linkinfo(payload: bytes) -> tuple[str, str, Detail | None, bool]:
+    kind = slave_kind = ""
+    data = slave_data = b""
+    for attribute, value in attributes(payload):
+        if attribute == 1:
+            kind = text(value)
+        elif attribute == 2:
+            data = value
+        elif attribute == 4:
+            slave_kind = text(value)
+        elif attribute == 5:
+            slave_data = value
+    reader = _DETAILS.get(kind)
+    detail = reader(dict(attributes(data))) if reader and data else None
+    isolated = False
+    if slave_kind == "bridge":
+        isolated = any(attribute == 33 and value[0] == 1 for attribute, value in attributes(slave_data))
+    return kind, slave_kind, detail, isolated
+
+
+def _bridge(data: dict[int, bytes]) -> Detail:
+    return BridgeDetail(
+        stp=_U32.unpack(data.get(5, bytes(4)))[0] != 0,
+        forward_delay=_U32.unpack(data.get(1, bytes(4)))[0],
+        mcast_snooping=data.get(23, b"\0")[0] != 0,
+    )
+
+
+def _vxlan(data: dict[int, bytes]) -> Detail:
+    local = data.get(4) or data.get(17)
+    return VxlanDetail(
+        vni=_U32.unpack(data.get(1, bytes(4)))[0],
+        local=_unspecified_as_none(local),
+        port=_BE16.unpack(data.get(15, bytes(2)))[0],
+        learning=data.get(7, b"\0")[0] != 0,
+    )
+
+
+def _vlan(data: dict[int, bytes]) -> Detail:
+    (vid,) = _U16.unpack(data.get(1, bytes(2)))
+    (protocol,) = _BE16.unpack(data.get(5, b"\x81\0"))
+    return VlanDetail(vid, protocol)
+
+
+def _tun(data: dict[int, bytes]) -> Detail:
+    return TunDetail(
+        owner=_U32.unpack(data[1])[0] if 1 in data else None,
+        group=_U32.unpack(data[2])[0] if 2 in data else None,
+        tap=data.get(3, b"\0")[0] == 2,
+        persist=data.get(6, b"\0")[0] != 0,
+        multi_queue=data.get(7, b"\0")[0] != 0,
+    )
+
+
+_DETAILS = {"bridge": _bridge, "vxlan": _vxlan, "vlan": _vlan, "tun": _tun}
+
+
+def ip_address(payload: bytes) -> IpAddress:
+    """An address of 4 or 16 bytes in network order."""
+    return ipaddress.IPv4Address(payload) if len(payload) == 4 else ipaddress.IPv6Address(payload)
+
+
+def _unspecified_as_none(payload: bytes | None) -> IpAddress | None:
+    if not payload:
+        return None
+    address = ip_address(payload)
+    return None if address.is_unspecified else address
+
+
+def address(message: Message) -> Address | None:
+    """Parse RTM_NEWADDR or RTM_DELADDR; None where there is no address in it."""
+    _family, _prefix, _flags, scope, index = _IFADDR.unpack_from(message.body)
+    found: bytes | None = None
+    for attribute, payload in attributes(message.body, 8):
+        # IFA_LOCAL is the device's own address where IFA_ADDRESS is a point-to-point peer's.
+        if attribute == 2 or (attribute == 1 and found is None):
+            found = payload
+    return Address(index, ip_address(found), scope) if found else None
+
+
+def default_route(message: Message) -> DefaultRoute | None:
+    """Parse RTM_NEWROUTE; None for everything but a unicast default route."""
+    fields = _RTMSG.unpack_from(message.body)
+    family, prefix, kind = fields[0], fields[1], fields[7]
+    if prefix != 0 or kind != _RTN_UNICAST or family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    indexes: list[int] = []
+    for attribute, payload in attributes(message.body, 12):
+        if attribute == 4:  # RTA_OIF
+            indexes.append(_U32.unpack(payload)[0])
+        elif attribute == 9:  # RTA_MULTIPATH: struct rtnexthop, each with its own length
+            offset = 0
+            while offset + 8 <= len(payload):
+                length, _flags, _hops, index = struct.unpack_from("=HBBi", payload, offset)
+                if length < 8:
+                    break
+                indexes.append(index)
+                offset += (length + 3) & ~3
+    return DefaultRoute(tuple(indexes)) if indexes else None
+
+
+def fdb_entry(message: Message) -> FdbEntry | None:
+    """Parse an AF_BRIDGE RTM_NEWNEIGH; None where it has no MAC."""
+    _, index, _, _, _ = _NDMSG.unpack_from(message.body)
+    mac, remote = "", None
+    for attribute, payload in attributes(message.body, 12):
+        if attribute == 1:
+            remote = ip_address(payload)
+        elif attribute == 2:
+            mac = payload.hex(":")
+    return FdbEntry(index, mac, remote) if mac else None
+
+
+def netns_id(message: Message) -> int | None:
+    """Parse RTM_NEWNSID: the id that this namespace has for the other, or None if it has none yet."""
+    for attribute, payload in attributes(message.body, 4):
+        if attribute == 1:
+            (value,) = _S32.unpack(payload)
+            return value if value >= 0 else None
+    return None

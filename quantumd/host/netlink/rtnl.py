@@ -1,0 +1,216 @@
+"""A blocking rtnetlink socket, for the thread that may block.
+
+:class:`Rtnl` is used by one thread only, normally through :class:`quantumd.host.netlink.thread.NetlinkThread`.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from attrs import evolve
+
+from quantumd.host.netlink import messages, parse
+from quantumd.host.netlink.wire import (
+    NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    Message,
+    Reply,
+    Request,
+    frame,
+    outcome,
+)
+from quantumd.host.netlink.wire import messages as split
+
+_Parsed = TypeVar("_Parsed")
+
+_SOL_NETLINK = 270
+_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 10, 11, 12
+_SO_RCVBUFFORCE = 33
+
+_RECEIVE_BUFFER = 8 << 20
+_REPLY_COST = 8 << 10  # what the kernel charges the receive buffer for one link message, at most
+_CHUNK_REQUESTS = 256
+_CHUNK_BYTES = 96 << 10  # half of the send buffer that Linux gives by default
+_DUMP_TRIES = 5
+
+
+class NetlinkError(OSError):
+    """The kernel refused a query, or the socket failed."""
+
+
+def open_socket(groups: int = 0, receive_buffer: int = _RECEIVE_BUFFER) -> socket.socket:
+    """Open a NETLINK_ROUTE socket in the calling thread's network namespace.
+
+    ``groups`` is a mask of RTMGRP_* to be told about.
+    """
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    try:
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer)
+        except PermissionError:  # inside a user namespace only net.core.rmem_max is allowed
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
+            opened.setsockopt(_SOL_NETLINK, option, 1)
+        opened.bind((0, groups))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+class Rtnl:
+    """Requests to rtnetlink and what came of them.
+
+    The socket belongs to the network namespace of the thread that makes the object.
+    """
+
+    def __init__(self) -> None:
+        self._socket = open_socket()
+        self._sequence = 0
+        size = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        # All acknowledgements of a chunk wait in the receive buffer while the kernel works through it.
+        self._chunk = max(1, min(_CHUNK_REQUESTS, size // _REPLY_COST))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def batch(self, requests: Sequence[Request]) -> list[Reply]:
+        """Carry out ``requests`` in order, in as few system calls as will do, and give one reply for each.
+
+        The kernel goes on after a request that fails. Dumps do not belong in here.
+
+        :raise NetlinkError: the socket failed; what was carried out is unknown
+        """
+        replies: list[Reply] = []
+        start = 0
+        while start < len(requests):
+            frames: list[bytes] = []
+            size, end = 0, start
+            while end < len(requests) and len(frames) < self._chunk:
+                data = frame(requests[end], self._next())
+                if frames and size + len(data) > _CHUNK_BYTES:
+                    self._sequence -= 1
+                    break
+                frames.append(data)
+                size += len(data)
+                end += 1
+            self._send(b"".join(frames))
+            replies.extend(self._collect(self._sequence - len(frames) + 1, len(frames)))
+            start = end
+        return replies
+
+    def one(self, request: Request) -> Reply:
+        """Carry out one request."""
+        return self.batch([request])[0]
+
+    def dump(self, request: Request) -> list[Message]:
+        """Carry out a dump. One that the host's changes interrupted is begun again.
+
+        :raise NetlinkError: the kernel refuses the query
+        """
+        for _ in range(_DUMP_TRIES):
+            self._send(frame(request, self._next()))
+            found, whole = self._dumped()
+            if whole:
+                return found
+        # The host changes faster than it can be read; each record is sound, and the monitor tells of changes.
+        return found
+
+    def links(self, devices: Iterable[messages.Device]) -> list[parse.Link | None]:
+        """Look devices up by index, name or altname. None: there is no such device."""
+        return [read_link(reply) for reply in self.batch([messages.get_link(device) for device in devices])]
+
+    def all_links(self) -> list[parse.Link]:
+        """All devices of the namespace."""
+        return _read(self.dump(messages.dump_links()), parse.link)
+
+    def addresses(self) -> list[parse.Address]:
+        """All IP addresses of the namespace."""
+        return _read(self.dump(messages.dump_addresses()), parse.address)
+
+    def default_routes(self) -> list[parse.DefaultRoute]:
+        """All unicast default routes, IPv4 and IPv6, of all tables."""
+        found: list[Message] = []
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                found.extend(self.dump(messages.dump_routes(family)))
+            except NetlinkError as error:
+                if error.errno not in (errno.EAFNOSUPPORT, errno.EOPNOTSUPP):  # a kernel without IPv6
+                    raise
+        return _read(found, parse.default_route)
+
+    def remotes(self, index: int) -> set[parse.IpAddress]:
+        """Where a VXLAN device sends what it floods."""
+        entries = _read(self.dump(messages.dump_fdb(index)), parse.fdb_entry)
+        return {
+            entry.remote
+            for entry in entries
+            if entry.index == index and entry.mac == messages.ALL_ZERO_MAC and entry.remote is not None
+        }
+
+    def netns_id(self, netns_fd: int) -> int | None:
+        """Which id this namespace has for the one behind ``netns_fd``. None: it has not met it yet."""
+        reply = self.one(messages.get_netns_id(netns_fd))
+        return parse.netns_id(reply.messages[0]) if reply.ok and reply.messages else None
+
+    def _next(self) -> int:
+        self._sequence = self._sequence % 0x7FFFFFFF + 1
+        return self._sequence
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.sendto(data, (0, 0))
+        except OSError as error:
+            raise NetlinkError(error.errno, f"cannot send to rtnetlink: {error.strerror}") from error
+
+    def _receive(self) -> Iterable[Message]:
+        try:
+            # Linux fills at most 32 KiB at a time into a dump, and more only for a single larger message.
+            return split(self._socket.recv(1 << 18))
+        except OSError as error:
+            raise NetlinkError(error.errno, f"cannot read from rtnetlink: {error.strerror}") from error
+
+    def _collect(self, first: int, count: int) -> list[Reply]:
+        replies: list[Reply | None] = [None] * count
+        answers: dict[int, tuple[Message, ...]] = {}
+        missing = count
+        while missing:
+            for message in self._receive():
+                place = message.sequence - first
+                if not 0 <= place < count:
+                    continue  # a remnant of an exchange that failed half-way
+                if message.type != NLMSG_ERROR:
+                    answers[place] = (*answers.get(place, ()), message)
+                elif replies[place] is None:
+                    replies[place] = evolve(outcome(message), messages=answers.get(place, ()))
+                    missing -= 1
+        return [reply for reply in replies if reply is not None]
+
+    def _dumped(self) -> tuple[list[Message], bool]:
+        found: list[Message] = []
+        whole = True
+        while True:
+            for message in self._receive():
+                if message.sequence != self._sequence:
+                    continue
+                whole = whole and not message.flags & NLM_F_DUMP_INTR
+                if message.type in (NLMSG_ERROR, NLMSG_DONE):
+                    failed = outcome(message) if len(message.body) >= 4 else Reply()
+                    if failed.errno:
+                        raise NetlinkError(failed.errno, failed.reason)
+                    return found, whole
+                found.append(message)
+
+
+def read_link(reply: Reply) -> parse.Link | None:
+    """The link in the reply to :func:`.messages.get_link`; None where there is no such device."""
+    return parse.link(reply.messages[0]) if reply.ok and reply.messages else None
+
+
+def _read(found: Iterable[Message], parser: Callable[[Message], _Parsed | None]) -> list[_Parsed]:
+    return [parsed for parsed in map(parser, found) if parsed is not None]

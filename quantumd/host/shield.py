@@ -1,0 +1,94 @@
+"""Keeping the host off its guests' networks.
+
+A bridge hands every frame to the host that is addressed to the bridge itself, to everybody or to a group, address
+or none: the host then takes addresses and routes from a guest's router advertisement, answers ARP for all of its
+addresses and delivers a guest's UDP to whatever listens on them. Two things each keep it out, and both are used:
+
+- a filter on the bridge device that drops all that comes up to the host and all that the host would send
+  (:mod:`quantumd.host.netlink.drop`). It is whole, but needs ``sch_ingress`` and ``cls_bpf``;
+- the switches: no IPv6, no ARP, and reverse-path filtering, which on a device without addresses accepts no
+  source (``__fib_validate_source`` in ``net/ipv4/fib_frontend.c``). They need a writable /proc/sys and let through
+  what comes from 0.0.0.0 to 255.255.255.255, a DHCP request.
+
+Bridge *ports* hand frames for the link-local groups 01:80:c2:00:00:0X to the host on their own; ports that quantumd
+made get a filter for these and the same switches. All of it has to be in place before the device goes up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from quantumd.host import sysctl
+from quantumd.host.netlink import drop
+from quantumd.host.netlink.messages import set_link
+from quantumd.host.netlink.parse import Link
+from quantumd.host.netlink.rtnl import Rtnl
+from quantumd.host.netlink.wire import Reply
+
+BRIDGE_RULES = ((drop.INGRESS, drop.EVERYTHING), (drop.EGRESS, drop.EVERYTHING))
+PORT_RULES = ((drop.INGRESS, drop.LINK_LOCAL_GROUPS),)
+
+_SWITCHES = (
+    ("ipv6", "accept_ra", 0),
+    ("ipv6", "disable_ipv6", 1),
+    ("ipv4", "rp_filter", 1),
+    ("ipv4", "arp_ignore", 8),
+)
+_PORT_SWITCHES = (("ipv6", "disable_ipv6", 1), ("ipv4", "rp_filter", 1))
+
+Switches = tuple[tuple[str, str, int], ...]
+Rules = tuple[tuple[int, drop.Program], ...]
+
+
+def shield_bridges(rtnl: Rtnl, bridges: Iterable[Link]) -> dict[int, str]:
+    """Keep the host off these bridges, which are down.
+
+    :return: for the index of each bridge that it cannot be kept off, why
+    """
+    return _shield(rtnl, list(bridges), BRIDGE_RULES, _SWITCHES)
+
+
+def shield_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
+    """Keep the host off what comes in by these ports, which quantumd made and which are down.
+
+    :return: for the index of each port that it cannot be kept off, why
+    """
+    return _shield(rtnl, list(ports), PORT_RULES, _PORT_SWITCHES)
+
+
+def _shield(rtnl: Rtnl, links: list[Link], rules: Rules, switches: Switches) -> dict[int, str]:
+    requests, width = [], 2 + len(rules)
+    for link in links:
+        requests.append(set_link(link.index, noarp=True))
+        requests.extend(drop.requests(link.index, rules))
+    replies = rtnl.batch(requests)
+    failures: dict[int, str] = {}
+    for place, link in enumerate(links):
+        mine = replies[place * width : (place + 1) * width]
+        why = _failure(mine, _switch(link.name, switches))
+        if why:
+            failures[link.index] = why
+    return failures
+
+
+def _failure(replies: list[Reply], switching: str) -> str:
+    noarp, *filters = replies
+    if not noarp.ok:
+        return f"it cannot be kept from answering ARP: {noarp.reason}"
+    missing = drop.failed(filters)
+    if missing is None or not switching:
+        return ""
+    return (
+        f"the host cannot be kept off it: the kernel takes no filter ({missing.reason}; modprobe sch_ingress "
+        f"cls_bpf) and {switching}"
+    )
+
+
+def _switch(device: str, switches: Switches) -> str:
+    """Set the switches of a device; "" if they are, else why not."""
+    try:
+        for family, key, value in switches:
+            sysctl.write(family, device, key, value)
+    except OSError as error:
+        return f"{error.filename or '/proc/sys/net'} cannot be written ({error.strerror})"
+    return ""

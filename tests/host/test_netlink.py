@@ -1,0 +1,304 @@
+"""The netlink driver against a real kernel, in namespaces of its own."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import threading
+from pathlib import Path
+
+from twisted.internet import defer, reactor
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from quantumd.host import netns
+from quantumd.host.netlink import groups, messages, monitor, parse
+from quantumd.host.netlink.rtnl import NetlinkError, Rtnl, read_link
+from quantumd.host.netlink.thread import NetlinkThread
+from quantumd.testing.lab import Lab
+
+MAC = "02:00:00:00:00:0a"
+
+
+class Inside(SynchronousTestCase):
+    """A namespace and a socket in it."""
+
+    def setUp(self) -> None:
+        self.lab = Lab()
+        self.addCleanup(self.lab.close)
+        self.host = self.lab.namespace()
+        self.rtnl = self.host.inside(Rtnl)
+        self.addCleanup(self.rtnl.close)
+
+    def link(self, device: messages.Device) -> parse.Link:
+        (found,) = self.rtnl.links([device])
+        assert found is not None, device
+        return found
+
+    def do(self, *requests: messages.Request) -> None:
+        for reply in self.rtnl.batch(requests):
+            self.assertEqual((reply.errno, reply.text), (0, ""))
+
+
+class BatchTests(Inside):
+    def test_each_request_has_its_own_reply(self) -> None:
+        """A failing request leaves the others alone, and the kernel's own words come with it."""
+        replies = self.rtnl.batch(
+            [
+                messages.create_bridge("br0", MAC),
+                messages.create_bridge("br0", MAC),
+                messages.set_link("nowhere", up=True),
+                messages.set_link("br0", mtu=3),
+                messages.set_link("br0", up=True),
+                messages.get_link("br0"),
+            ]
+        )
+        self.assertEqual([r.errno for r in replies], [0, errno.EEXIST, errno.ENODEV, errno.EINVAL, 0, 0])
+        self.assertIn("mtu", replies[3].text)
+        self.assertEqual(replies[1].reason, "File exists")
+        found = read_link(replies[5])
+        assert found is not None
+        self.assertTrue(found.up)
+
+    def test_more_than_one_chunk(self) -> None:
+        """A batch of any size is answered in order, however many system calls it takes."""
+        names = [f"br{number}" for number in range(700)]
+        replies = self.rtnl.batch([messages.get_link(name) for name in ["lo", *names, "lo"]])
+        self.assertEqual([reply.errno for reply in replies], [0, *[errno.ENODEV] * 700, 0])
+        self.assertEqual([read_link(replies[n]) for n in (0, -1)], [self.link(1)] * 2)
+
+    def test_nothing_asked(self) -> None:
+        """An empty batch is no system call at all."""
+        self.assertEqual(self.rtnl.batch([]), [])
+
+    def test_a_refused_dump(self) -> None:
+        """A dump that the kernel refuses is an error with its errno."""
+        refused = messages.Request(messages._RTM_GETNEIGH, messages.NLM_F_DUMP, b"\xff")
+        self.assertRaises(NetlinkError, self.rtnl.dump, refused)
+
+
+class LinkTests(Inside):
+    def test_bridge(self) -> None:
+        """A bridge is made as guests need it, with the MAC that was asked for."""
+        self.do(messages.create_bridge("br0", MAC, 1400))
+        found = self.link("br0")
+        self.assertEqual((found.kind, found.mac, found.mtu, found.up), ("bridge", MAC, 1400, False))
+        self.assertEqual(found.detail, parse.BridgeDetail(stp=False, forward_delay=0, mcast_snooping=False))
+
+    def test_configure_bridge(self) -> None:
+        """A bridge that somebody changed is put right."""
+        self.host.ip("link add br0 type bridge stp_state 1 forward_delay 400")
+        self.assertEqual(self.link("br0").detail, parse.BridgeDetail(stp=True, forward_delay=400, mcast_snooping=True))
+        self.do(*messages.configure_bridge(self.link("br0").index))
+        self.assertEqual(self.link("br0").detail, parse.BridgeDetail())
+
+    def test_veth_into_a_namespace(self) -> None:
+        """The inner end is born in its namespace with its name, MAC and MTU."""
+        guest = self.lab.namespace()
+        with netns.opened(guest.path) as descriptor:
+            self.do(
+                messages.create_veth(
+                    "v0", peer="eth0", netns_fd=descriptor, peer_mac=MAC, mac="02:00:00:00:00:0b", mtu=1300
+                )
+            )
+            self.assertEqual(self.link("v0").link_netnsid, self.rtnl.netns_id(descriptor))
+        inner_rtnl = guest.inside(Rtnl)
+        self.addCleanup(inner_rtnl.close)
+        (inner,) = inner_rtnl.links(["eth0"])
+        assert inner is not None
+        self.assertEqual((inner.mac, inner.mtu, inner.up, inner.kind), (MAC, 1300, False, "veth"))
+        self.assertEqual(inner.index, self.link("v0").link)
+        self.assertEqual((self.link("v0").mac, self.link("v0").mtu), ("02:00:00:00:00:0b", 1300))
+
+    def test_names(self) -> None:
+        """A device is found by name, altname and index; altname and alias can be taken away again."""
+        long = "quantum-6c0c4e2c-24e1-4c39-a2ce-5d9d03c1a3f2"
+        self.do(messages.create_bridge("qtmp", MAC), messages.set_altname("qtmp", long))
+        index = self.link("qtmp").index
+        self.do(messages.rename(index, "br0"), messages.set_link(index, alias="for people"))
+        self.assertEqual([found and found.index for found in self.rtnl.links(["br0", long, index])], [index] * 3)
+        self.assertEqual(self.rtnl.links(["qtmp"]), [None])
+        self.assertEqual((self.link(index).altnames, self.link(index).alias), ((long,), "for people"))
+        self.assertEqual(self.rtnl.one(messages.set_altname("lo", long)).errno, errno.EEXIST)
+        self.do(messages.drop_altname(index, long), messages.set_link(index, alias=""))
+        self.assertEqual((self.link(index).altnames, self.link(index).alias), ((), ""))
+
+    def test_ports(self) -> None:
+        """Devices go into a bridge, are isolated there and come out again."""
+        self.do(messages.create_bridge("br0", MAC))
+        self.host.ip("link add p0 type veth peer name p1")
+        bridge, port = self.link("br0").index, self.link("p0").index
+        self.do(messages.set_link(port, master=bridge, up=True), messages.set_isolated(port, True))
+        found = self.link(port)
+        self.assertEqual((found.master, found.slave_kind, found.isolated, found.up), (bridge, "bridge", True, True))
+        self.assertFalse(found.carrier)
+        self.do(messages.set_link("p1", up=True), messages.set_isolated(port, False))
+        self.assertTrue(self.link(port).running)
+        self.assertFalse(self.link(port).isolated)
+        self.do(messages.set_link(port, master=0, up=False))
+        self.assertEqual((self.link(port).master, self.link(port).up), (0, False))
+
+    def test_vxlan(self) -> None:
+        """One device for each VNI; its remotes come and go as flood entries."""
+        local, one, two = (ipaddress.ip_address(text) for text in ("10.9.0.1", "10.9.0.2", "10.9.0.3"))
+        self.do(messages.create_vxlan("vx0", vni=77, port=4789, local=local, ipv6=False, mac=MAC, mtu=1450))
+        found = self.link("vx0")
+        self.assertEqual(found.detail, parse.VxlanDetail(vni=77, local=local, port=4789, learning=True))
+        self.do(messages.add_remote(found.index, one), messages.add_remote(found.index, two))
+        self.do(messages.add_remote(found.index, two))
+        self.assertEqual(self.rtnl.remotes(found.index), {one, two})
+        self.do(messages.drop_remote(found.index, one))
+        self.assertEqual(self.rtnl.remotes(found.index), {two})
+
+    def test_vxlan_over_ipv6(self) -> None:
+        """Remotes may be IPv6, with and without a local address."""
+        remote = ipaddress.ip_address("fd00::2")
+        for name, local in (("vx0", None), ("vx1", ipaddress.ip_address("fd00::1"))):
+            vni = int(name[2]) + 5
+            self.do(messages.create_vxlan(name, vni=vni, port=4789, local=local, ipv6=True, mac=MAC))
+            index = self.link(name).index
+            self.do(messages.add_remote(index, remote))
+            self.assertEqual(self.rtnl.remotes(index), {remote})
+            self.assertEqual(self.link(index).detail, parse.VxlanDetail(vni, local, 4789, True))
+
+    def test_a_kind_that_the_kernel_lacks(self) -> None:
+        """Probing makes no device, whether the kernel knows the kind or not."""
+        before = self.rtnl.all_links()
+        self.assertEqual(self.rtnl.one(messages.probe_kind("quantumd-none")).errno, errno.EOPNOTSUPP)
+        self.assertNotIn(self.rtnl.one(messages.probe_kind("bridge")).errno, (0, errno.EOPNOTSUPP))
+        self.assertEqual(self.rtnl.all_links(), before)
+
+    def test_addresses_and_default_routes(self) -> None:
+        """What the guard needs to know of the host."""
+        self.host.ip("link add p0 type veth peer name p1")
+        self.host.ip("link set p0 up")
+        self.host.ip("address add 192.0.2.1/24 dev p0")
+        self.host.ip("address add 2001:db8::1/64 dev p0 nodad")
+        self.host.ip("route add default via 192.0.2.254")
+        self.host.ip("route add 198.51.100.0/24 via 192.0.2.254")
+        self.host.ip("-6 route add default dev p0")
+        index = self.link("p0").index
+        mine = {(str(found.address), found.scope) for found in self.rtnl.addresses() if found.index == index}
+        self.assertTrue({("192.0.2.1", 0), ("2001:db8::1", 0)} <= mine, mine)
+        self.assertEqual(self.rtnl.default_routes(), [parse.DefaultRoute((index,))] * 2)
+
+
+class GroupTests(Inside):
+    def test_many(self) -> None:
+        """Many devices go at once, and those that are gone already count as removed."""
+        self.do(*[messages.create_bridge(f"br{number}", MAC) for number in range(20)])
+        indexes = [index for name, index in self.host.links().items() if name.startswith("br")]
+        replies = groups.delete_links(self.rtnl, [*indexes, 99_999])
+        self.assertEqual(set(replies), {*indexes, 99_999})
+        self.assertTrue(all(reply.ok for reply in replies.values()))
+        self.assertEqual([name for name in self.host.links() if name.startswith("br")], [])
+
+    def test_a_stranger_in_the_group(self) -> None:
+        """A device of somebody else's that is in the group just drawn stays."""
+        self.do(*[messages.create_bridge(f"br{number}", MAC) for number in range(5)])
+        self.host.ip("link add stranger type bridge")
+        stranger = self.link("stranger").index
+        draws = iter([77, 76])
+        self.patch(groups.secrets, "randbelow", lambda _: next(draws))
+        self.do(messages.set_link(stranger, group=78))
+        indexes = [index for name, index in self.host.links().items() if name.startswith("br")]
+        self.assertTrue(all(reply.ok for reply in groups.delete_links(self.rtnl, indexes).values()))
+        self.assertEqual(self.link("stranger").group, 78)
+        self.assertNotIn("br0", self.host.links())
+
+
+class ThreadTests(TestCase):
+    @defer.inlineCallbacks
+    def test_inside_a_namespace(self):  # type: ignore[no-untyped-def]
+        """The thread works in its namespace, the rest of the process stays where it is."""
+        lab = Lab()
+        self.addCleanup(lab.close)
+        host = lab.namespace()
+        here = Path("/proc/self/ns/net").stat().st_ino
+        thread = NetlinkThread(reactor, host.path)
+        yield thread.start()
+        self.addCleanup(thread.stop)
+        (reply,) = yield thread.batch([messages.create_bridge("br0", MAC)])
+        self.assertTrue(reply.ok)
+        self.assertIn("br0", host.links())
+        self.assertEqual(Path("/proc/self/ns/net").stat().st_ino, here)
+        names = yield defer.gatherResults([thread.call(lambda _: threading.current_thread().name) for _ in range(9)])
+        self.assertEqual(len(set(names)), 1)
+
+    @defer.inlineCallbacks
+    def test_a_job_that_fails(self):  # type: ignore[no-untyped-def]
+        """What a job raises, its caller gets; the thread goes on. After the end there is nothing to call."""
+        lab = Lab()
+        self.addCleanup(lab.close)
+        thread = NetlinkThread(reactor, lab.namespace().path)
+        yield thread.start()
+        yield self.assertFailure(thread.call(lambda _: 1 // 0), ZeroDivisionError)
+        self.assertEqual((yield thread.call(lambda _: 7)), 7)
+        yield thread.stop()
+
+    @defer.inlineCallbacks
+    def test_no_namespace(self):  # type: ignore[no-untyped-def]
+        """A namespace that is not there fails the start."""
+        thread = NetlinkThread(reactor, "/run/netns/there-is-no-such-thing")
+        yield self.assertFailure(thread.start(), FileNotFoundError)
+        yield thread.stop()
+
+
+class MonitorTests(TestCase):
+    @defer.inlineCallbacks
+    def test_links_addresses_and_routes(self):  # type: ignore[no-untyped-def]
+        """What comes, changes and goes is told, in order, without anything polling."""
+        lab = Lab()
+        self.addCleanup(lab.close)
+        host = lab.namespace()
+        rtnl = host.inside(Rtnl)
+        self.addCleanup(rtnl.close)
+        told: list[monitor.Event] = []
+        waiting: list[tuple[object, defer.Deferred[None]]] = []
+
+        def listen(events: list[monitor.Event]) -> None:
+            told.extend(events)
+            for condition, waiter in list(waiting):
+                if any(map(condition, told)):  # type: ignore[arg-type]
+                    waiting.remove((condition, waiter))
+                    waiter.callback(None)
+
+        def until(condition: object) -> defer.Deferred[None]:
+            waiter: defer.Deferred[None] = defer.Deferred()
+            waiting.append((condition, waiter))
+            listen([])
+            return waiter.addTimeout(5, reactor)
+
+        watch = monitor.LinkMonitor(reactor, host.inside(monitor.open_monitor_socket, rtnl), listen)
+        watch.start()
+        self.addCleanup(watch.stop)
+        host.ip("link add p0 type veth peer name p1")
+        yield until(lambda event: isinstance(event, monitor.LinkChanged) and event.link.name == "p0")
+        host.ip("link set p0 up")
+        host.ip("link property add dev p0 altname quantum-x")
+        yield until(lambda event: isinstance(event, monitor.LinkChanged) and "quantum-x" in event.link.altnames)
+        host.ip("address add 192.0.2.1/24 dev p0")
+        address = parse.Address(host.links()["p0"], ipaddress.ip_address("192.0.2.1"), 0)
+        yield until(lambda event: event == monitor.AddressChanged(address, True))
+        self.assertNotIn(monitor.DefaultRouteChanged(), told)
+        host.ip("route add default via 192.0.2.254")
+        yield until(lambda event: event == monitor.DefaultRouteChanged())
+        host.ip("link del p0")
+        yield until(lambda event: isinstance(event, monitor.LinkGone) and event.link.name == "p0")
+
+    @defer.inlineCallbacks
+    def test_overrun(self):  # type: ignore[no-untyped-def]
+        """Notices that did not fit are not passed over in silence, and reading goes on."""
+        lab = Lab()
+        self.addCleanup(lab.close)
+        host = lab.namespace()
+        self.patch(monitor, "_BUFFER", 4096)
+        rtnl = host.inside(Rtnl)
+        self.addCleanup(rtnl.close)
+        opened = host.inside(monitor.open_monitor_socket, rtnl)
+        rtnl.batch([messages.create_bridge(f"br{number}", MAC) for number in range(50)])
+        done: defer.Deferred[list[monitor.Event]] = defer.Deferred()
+        watch = monitor.LinkMonitor(reactor, opened, lambda events: done.called or done.callback(events))
+        watch.start()
+        self.addCleanup(watch.stop)
+        events = yield done.addTimeout(5, reactor)
+        self.assertIn(monitor.Overrun(), events)
