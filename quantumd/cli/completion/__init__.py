@@ -1,0 +1,1 @@
+"""Completion scripts for shells, made from the argparse tree so that they cannot fall behind it."""
