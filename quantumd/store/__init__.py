@@ -1,0 +1,1 @@
+"""Floor 2: where the state is kept."""

@@ -1,0 +1,102 @@
+"""The state in a SQLite file, written by a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
+
+from quantumd.interfaces import IStateStore
+from quantumd.store.database import Database, Loaded
+from quantumd.store.grouping import Batch, GroupCommitStore
+
+T = TypeVar("T")
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """Names the machine's present run (Linux, random(4)); another one after each boot."""
+    return _BOOT_ID.read_text("ascii").strip()
+
+
+class IWorker(Protocol):
+    """Where blocking work is done: one piece after the other."""
+
+    def run(self, work: Callable[[], T]) -> Deferred[T]:
+        """Do the work elsewhere and fire with what comes of it."""
+
+    def stop(self) -> None:
+        """End, when what was asked for is done."""
+
+
+class WorkerThread:
+    """A thread of its own. It begins with the first piece of work, so that it may be made before a daemon forks."""
+
+    def __init__(self, reactor: Any, name: str) -> None:
+        self._reactor = reactor
+        self._name = name
+        self._pool: ThreadPool | None = None
+
+    def run(self, work: Callable[[], T]) -> Deferred[T]:
+        """Do the work in the thread; the Deferred fires in the reactor's."""
+        if self._pool is None:
+            self._pool = ThreadPool(minthreads=1, maxthreads=1, name=self._name)
+            self._pool.start()
+        return deferToThreadPool(self._reactor, self._pool, work)
+
+    def stop(self) -> None:
+        """Wait for the thread to end, if there is one."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
+
+
+@implementer(IStateStore)
+class SQLiteStore(GroupCommitStore):
+    """The state in the SQLite file at ``path``.
+
+    ``reactor`` is clock and home of the callbacks; ``boot_id`` names the machine's present run; ``worker`` does what
+    blocks.
+    """
+
+    def __init__(self, reactor: Any, path: Path, boot_id: str, worker: IWorker | None = None) -> None:
+        super().__init__(reactor)
+        self._database = Database(path, boot_id)
+        self._worker = worker or WorkerThread(reactor, "quantumd-store")
+
+    def start(self) -> Deferred[None]:
+        """Open the file and read it. Fails with StoreError; then there is nothing to stop."""
+
+        def opened(loaded: Loaded) -> None:
+            self._begin(loaded.state, loaded.events)
+
+        def failed(reason: Any) -> Any:
+            self._worker.stop()
+            return reason
+
+        return self._worker.run(self._database.open).addCallbacks(opened, failed)
+
+    def stop(self) -> Deferred[None]:
+        """Write what was accepted, and close the file."""
+
+        def drained(_: None) -> Deferred[None]:
+            return self._worker.run(self._database.close)
+
+        def closed(result: Any) -> Any:
+            self._worker.stop()
+            return result
+
+        return self._finish().addCallback(drained).addBoth(closed)
+
+    def _write(self, batch: Batch) -> Deferred[None]:
+        return self._worker.run(lambda: self._database.write(batch))
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        # What else has arrived in this turn of the reactor is judged before the write begins.
+        self._clock.callLater(0, call)
