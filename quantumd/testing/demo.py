@@ -1,8 +1,6 @@
 """``make demo``: the five use cases of the Quantum API proposal, on real devices, with real pings.
 
-Everything happens in network, mount and (for an ordinary user) user namespaces of the demo's own: a scratch "machine"
-that quantumd runs on, and scratch namespaces that play the virtual machines. The host's own network is not touched, and
-all of it is gone when the process ends, however it ends.
+Everything happens on a scratch machine (:mod:`quantumd.testing.scratch`), whose namespaces play the virtual machines.
 """
 
 from __future__ import annotations
@@ -11,22 +9,16 @@ import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from quantumd.cli.client import Client
-from quantumd.cli.endpoint import parse_endpoint
 from quantumd.cli.errors import Refused, Unreachable
-
-#: Which Debian or Ubuntu package has a tool that the demo runs.
-PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "unshare": "util-linux", "mount": "mount"}
+from quantumd.testing.scratch import ScratchFailed, daemon, devices, enter, run
 
 _BOLD, _DIM, _GREEN, _RED, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
@@ -99,66 +91,6 @@ def summary(body: Mapping[str, Any]) -> str:
     return f"{kind} {value['id']}: {value['status']}{into}{',' if on else ''}{on}"
 
 
-def run(*words: str) -> str:
-    """Run a tool; what it prints on failure is the reason."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode != 0:
-        raise DemoFailed(f"{' '.join(words)}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def missing_tools(extra: Mapping[str, str]) -> list[str]:
-    """What is not installed, each with the package that has it."""
-    wanted = {**PACKAGES, **extra}
-    return [f"{tool} (apt install {package})" for tool, package in wanted.items() if shutil.which(tool) is None]
-
-
-def enter_scratch(plugin: str) -> int:
-    """Run this module again in namespaces of its own."""
-    words = ["unshare", "--net", "--mount", "--fork", "--kill-child"]
-    if os.getuid() != 0:
-        words += ["--user", "--map-root-user"]
-    words += [sys.executable, "-m", "quantumd.testing.demo", "--inside", "--plugin", plugin]
-    status = subprocess.run(words, check=False).returncode  # noqa: S603
-    if status not in (0, 1) and os.getuid() != 0:
-        print(
-            "This kernel or its policy does not let ordinary users make namespaces. Run it as root, or allow it: "
-            "sysctl kernel.unprivileged_userns_clone=1 (Debian), "
-            "sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu).",
-            file=sys.stderr,
-        )
-    return status
-
-
-@contextmanager
-def daemon(plugin: str, work: Path, options: list[str]) -> Iterator[Client]:
-    """A quantumd with that plugin in this process's namespaces; a client of it."""
-    socket, log = work / "api.sock", work / "quantumd.log"
-    twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-    words = [*twistd, "-n", "--pidfile", "", "--logfile", str(log), "quantumd", "--plugin", plugin]
-    words += ["--state", str(work / "quantumd.sqlite"), "--listen", f"unix:{socket}", *options]
-    process = subprocess.Popen(words)  # noqa: S603
-    client = Client(parse_endpoint(f"unix:{socket}"))
-    try:
-        for _ in range(200):
-            if socket.exists() or process.poll() is not None:
-                break
-            time.sleep(0.05)
-        else:
-            raise DemoFailed("quantumd did not start within 10 s")
-        if process.poll() is not None:
-            raise DemoFailed("quantumd did not start; what it said is above")
-        yield client
-    except (DemoFailed, Refused, Unreachable):
-        if log.exists():
-            print("\nThe end of quantumd's log:\n" + "\n".join(log.read_text().splitlines()[-30:]), file=sys.stderr)
-        raise
-    finally:
-        client.close()
-        process.terminate()
-        process.wait(10)
-
-
 def vm(name: str) -> str:
     """A namespace that plays a virtual machine."""
     run("ip", "netns", "add", name)
@@ -174,11 +106,6 @@ def nic(name: str, ifname: str = "eth0") -> dict[str, Any]:
 def address(name: str, cidr: str, ifname: str = "eth0") -> None:
     """Give a VM's NIC its address, as the VM itself would."""
     run("ip", "-n", name, "address", "add", cidr, "dev", ifname)
-
-
-def devices() -> set[str]:
-    """The names of all devices of the scratch machine."""
-    return set(re.findall(r"^\d+: ([^:@]+)", run("ip", "-o", "link"), re.MULTILINE))
 
 
 def play(tell: Narrator) -> None:
@@ -232,33 +159,20 @@ def play(tell: Narrator) -> None:
     tell.say(paint("The machine is as it was before: not one device is left.", _GREEN))
 
 
-def inside(plugin: str) -> int:
-    """What runs in the scratch namespaces."""
-    run("mount", "-t", "tmpfs", "tmpfs", "/run")
-    run("ip", "link", "set", "lo", "up")
-    with tempfile.TemporaryDirectory(prefix="quantumd-demo-") as work, daemon(plugin, Path(work), []) as client:
-        print(f"quantumd runs on a scratch machine, on the {plugin} plugin.")
-        play(Narrator(client))
-    return 0
-
-
 def main() -> int:
     """Run the demo; the exit status is 0 where everything went as it should."""
-    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make demo", description="The five use cases, on real devices.")
     parser.add_argument("--plugin", default="linuxbridge", choices=["linuxbridge"], help="default: %(default)s")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    missing = missing_tools({})
-    if missing:
-        print(f"The demo needs {', '.join(missing)}.", file=sys.stderr)
-        return 1
-    if not asked.inside:
-        return enter_scratch(asked.plugin)
+    plugin = parser.parse_args().plugin
+    enter({"ping": "iputils-ping"})
     try:
-        return inside(asked.plugin)
-    except (DemoFailed, Refused, Unreachable) as error:
+        with tempfile.TemporaryDirectory(prefix="quantumd-demo-") as work, daemon(plugin, Path(work)) as client:
+            print(f"quantumd runs on a scratch machine, on the {plugin} plugin.")
+            play(Narrator(client))
+    except (DemoFailed, ScratchFailed, Refused, Unreachable) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
+    return 0
 
 
 if __name__ == "__main__":
