@@ -82,7 +82,7 @@ class Client:
             connection.request(method, self.endpoint.prefix + path, payload, headers)
             response = connection.getresponse()
             text = response.read().decode("utf-8", "replace")
-        return _judged(response, text, good)
+        return self._judged(response, text, good)
 
     def lines(self, path: str, headers: Mapping[str, str]) -> Iterator[str]:
         """The lines of a stream, without their ends, as they come, for as long as it lasts.
@@ -94,7 +94,7 @@ class Client:
             connection.request("GET", self.endpoint.prefix + path, None, self._headers() | dict(headers))
             response = connection.getresponse()
             if response.status != http.client.OK:
-                _judged(response, response.read().decode("utf-8", "replace"), ())
+                self._judged(response, response.read().decode("utf-8", "replace"), ())
             if connection.sock is not None:  # None where the daemon said that it closes after this answer
                 connection.sock.settimeout(None)  # silence is no fault in here
         return self._read_lines(response)
@@ -109,6 +109,17 @@ class Client:
         with self._explained():
             while line := response.readline():
                 yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+    def _judged(self, response: http.client.HTTPResponse, text: str, good: Container[int]) -> Reply:
+        """The answer, if it is none of a fault's. What a fault is called stands in its body: the number may vary."""
+        kind = response.headers.get_content_type()
+        if response.status in good:
+            return Reply(response.status, text)
+        if kind == _PROBLEM:
+            problem = Reply(response.status, text).json
+            if isinstance(problem, dict):
+                raise _refusal(problem, response.status, with_token=self._token is not None)
+        raise _not_ours(response.status, kind)
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": f"application/json, {_PROBLEM}, */*;q=0.1", "User-Agent": "quantumctl"}
@@ -171,30 +182,18 @@ def _query(query: Mapping[str, str] | None) -> str:
     return f"?{urlencode(query, errors='surrogateescape')}" if query else ""
 
 
-def _judged(response: http.client.HTTPResponse, text: str, good: Container[int]) -> Reply:
-    """The answer, if it is none of a fault's. What a fault is called stands in its body: the number may vary."""
-    kind = response.headers.get_content_type()
-    if response.status in good:
-        return Reply(response.status, text)
-    if kind == _PROBLEM:
-        problem = Reply(response.status, text).json
-        if isinstance(problem, dict):
-            raise _refusal(problem, response.status)
-    raise _not_ours(response.status, kind)
-
-
-def _refusal(problem: Mapping[str, Any], status: int) -> Refused:
+def _refusal(problem: Mapping[str, Any], status: int, *, with_token: bool) -> Refused:
     name = str(problem.get("type", "")).rpartition("/")[2] or str(problem.get("title", f"HTTP {status}"))
+    detail = str(problem.get("detail") or problem.get("title") or "the daemon does not say why")
+    if name == "Unauthorized" and not with_token:
+        detail += " (no token was sent: use $QUANTUMD_TOKEN or --token)"
     errors = problem.get("errors")
-    return Refused(
-        name,
-        str(problem.get("detail") or problem.get("title") or "the daemon does not say why"),
-        [
-            f"{error.get('path')}: {error.get('message')}"
-            for error in (errors if isinstance(errors, list) else [])
-            if isinstance(error, dict)
-        ],
-    )
+    lines = [
+        f"{error.get('path')}: {error.get('message')}"
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, dict)
+    ]
+    return Refused(name, detail, lines)
 
 
 def _not_ours(status: int, what: str) -> Unreachable:

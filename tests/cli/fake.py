@@ -389,6 +389,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
             if not api.streams:  # the last of them stays open until the reader leaves
                 self.rfile.read(1)
+                return
             self.wfile.write(b"0\r\n\r\n")
 
     return Handler
