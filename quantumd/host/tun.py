@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -44,12 +45,32 @@ class Tap:
         fcntl.ioctl(self._descriptor, _TUNSETPERSIST, 1)
 
 
+def features() -> tuple[bool, bool]:
+    """Whether the kernel has tap devices, and such with several queues. Makes none."""
+    try:
+        descriptor = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False, False
+    try:
+        known = _features(descriptor)
+    finally:
+        os.close(descriptor)
+    return bool(known & _IFF_TAP), bool(known & _IFF_MULTI_QUEUE)
+
+
+def _features(descriptor: int) -> int:
+    answer = bytearray(4)
+    fcntl.ioctl(descriptor, _TUNGETFEATURES, answer)
+    (known,) = struct.unpack("=I", answer)
+    return int(known)
+
+
 @contextmanager
 def create_tap(name: str, *, multi_queue: bool = False) -> Iterator[Tap]:
     """Make a tap named ``name`` in the calling thread's network namespace.
 
-    Never seizes a device that is there already (IFF_TUN_EXCL). Whoever attaches to it chooses whether there is a virtio
-    header before each frame; the number of queues (one or several) has to be the same.
+    Never seizes a device that is there already (IFF_TUN_EXCL). Whoever attaches to it chooses whether
+    there is a virtio header before each frame; the number of queues (one or several) has to be the same.
 
     :raise FileExistsError: the name is taken (EBUSY of the kernel)
     :raise TapUnsupported: there is no /dev/net/tun, or the kernel has no multi-queue taps
@@ -59,21 +80,18 @@ def create_tap(name: str, *, multi_queue: bool = False) -> Iterator[Tap]:
     except FileNotFoundError as error:
         raise TapUnsupported(error.errno, "the kernel has no tap devices (modprobe tun)", _DEVICE) from error
     except OSError as error:
-        if error.errno in (19, 6):  # ENODEV, ENXIO: the node is there but no module behind it
+        if error.errno in (errno.ENODEV, errno.ENXIO):  # the node is there but no module behind it
             raise TapUnsupported(error.errno, "the kernel has no tap devices (modprobe tun)", _DEVICE) from error
         raise
     try:
         flags = _IFF_TAP | _IFF_NO_PI | (_IFF_MULTI_QUEUE if multi_queue else 0)
-        features = bytearray(4)
-        fcntl.ioctl(descriptor, _TUNGETFEATURES, features)
-        (known,) = struct.unpack("=I", features)
-        if flags & ~known:
-            raise TapUnsupported(95, "the kernel has no multi-queue taps", name)
+        if flags & ~_features(descriptor):
+            raise TapUnsupported(errno.EOPNOTSUPP, "the kernel has no multi-queue taps", name)
         try:
             fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("=16sH22x", name.encode(), flags | _IFF_TUN_EXCL))
         except OSError as error:
-            if error.errno in (16, 17, 22):  # EBUSY, EEXIST; EINVAL if the name is another kind of device
-                raise FileExistsError(17, "the name is taken", name) from error
+            if error.errno in (errno.EBUSY, errno.EEXIST, errno.EINVAL):  # EINVAL: by another kind of device
+                raise FileExistsError(errno.EEXIST, "the name is taken", name) from error
             raise
         yield Tap(descriptor)
     finally:

@@ -279,9 +279,11 @@ class MonitorTests(TestCase):
         host.ip("address add 192.0.2.1/24 dev p0")
         address = parse.Address(host.links()["p0"], ipaddress.ip_address("192.0.2.1"), 0)
         yield until(lambda event: event == monitor.AddressChanged(address, True))
-        self.assertNotIn(monitor.DefaultRouteChanged(), told)
+        host.ip("route add 198.51.100.0/24 via 192.0.2.254")
         host.ip("route add default via 192.0.2.254")
-        yield until(lambda event: event == monitor.DefaultRouteChanged())
+        route = parse.DefaultRoute((host.links()["p0"],))
+        yield until(lambda event: event == monitor.DefaultRouteChanged(route, True))
+        self.assertEqual(len([event for event in told if isinstance(event, monitor.DefaultRouteChanged)]), 1)
         host.ip("link del p0")
         yield until(lambda event: isinstance(event, monitor.LinkGone) and event.link.name == "p0")
 

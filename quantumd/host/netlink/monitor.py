@@ -51,7 +51,10 @@ class AddressChanged:
 
 @frozen
 class DefaultRouteChanged:
-    """A default route came or went; which are left has to be asked."""
+    """A default route came or went. The kernel does not tell of all that go: which are left has to be asked."""
+
+    route: parse.DefaultRoute
+    present: bool
 
 
 @frozen
@@ -105,7 +108,7 @@ class LinkMonitor:
         self._socket.close()
 
     def doRead(self) -> None:
-        """See IReadDescriptor."""
+        """See IReadDescriptor. May be called at any time, for what the kernel has told until now."""
         events: list[Event] = []
         for _ in range(_READS_AT_ONCE):
             try:
@@ -140,5 +143,6 @@ def _event(message: Message) -> Event | None:
         address = parse.address(message)
         return AddressChanged(address, kind == parse.RTM_NEWADDR) if address else None
     if kind in (parse.RTM_NEWROUTE, parse.RTM_DELROUTE):
-        return DefaultRouteChanged() if parse.default_route(message) else None
+        route = parse.default_route(message)
+        return DefaultRouteChanged(route, kind == parse.RTM_NEWROUTE) if route else None
     return None

@@ -1,0 +1,87 @@
+"""What the host shows of the devices and namespaces that matter: read in the netlink thread, then a value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+
+from attrs import field, frozen
+
+from quantumd.host import netns
+from quantumd.host.netlink.parse import IpAddress, Link
+from quantumd.host.netlink.rtnl import Rtnl
+from quantumd.plugins.linuxbridge.marks import made_here
+from quantumd.plugins.linuxbridge.terms import Place, process_of
+
+
+@frozen
+class Found:
+    """A namespace that is there: the id that the host's namespace has for it, None if it has none (yet)."""
+
+    nsid: int | None
+
+
+@frozen
+class Facts:
+    """Devices, by index and by each of their names; flood entries of our VXLAN devices; namespaces by place.
+
+    ``altnames``: whether the kernel has them.
+    """
+
+    altnames: bool = True
+    links: dict[int, Link] = field(factory=dict)
+    names: dict[str, int] = field(factory=dict)
+    remotes: dict[int, set[IpAddress]] = field(factory=dict)
+    places: dict[Place, Found] = field(factory=dict)
+
+    def find(self, name: str) -> Link | None:
+        """The device with that name or altname."""
+        index = self.names.get(name)
+        return self.links.get(index) if index is not None else None
+
+
+def gather(rtnl: Rtnl, names: Collection[str] | None, places: Iterable[Place] = (), altnames: bool = True) -> Facts:
+    """Look at the devices with these names (None: at all of them) and what they are in, and at the namespaces.
+
+    One system call or two for all the devices together.
+    """
+    if names is None:
+        found = rtnl.all_links()
+    else:
+        found = [link for link in rtnl.links(names) if link is not None]
+        known = {link.index for link in found}
+        masters = {link.master for link in found if link.master} - known
+        found.extend(link for link in rtnl.links(masters) if link is not None)
+    facts = Facts(altnames)
+    for link in found:
+        facts.links[link.index] = link
+        for name in (link.name, *link.altnames):
+            facts.names[name] = link.index
+    for link in facts.links.values():
+        if link.kind == "vxlan" and made_here(link):
+            facts.remotes[link.index] = rtnl.remotes(link.index)
+    for place in set(places):
+        descriptor = open_place(place)
+        if descriptor is not None:
+            try:
+                facts.places[place] = Found(rtnl.netns_id(descriptor))
+            finally:
+                os.close(descriptor)
+    return facts
+
+
+def open_place(place: Place) -> int | None:
+    """Open a namespace; None where it is not there, or is another one than it was."""
+    try:
+        descriptor = netns.open_netns(place.path)
+    except OSError:
+        return None
+    if place.process is None:
+        return descriptor
+    identity, started = place.process
+    pid = process_of(place.path)
+    same = netns.identity(descriptor) == identity and pid is not None and netns.process_start(pid) == started
+    if same:
+        return descriptor
+    os.close(descriptor)
+    return None

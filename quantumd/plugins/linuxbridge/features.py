@@ -1,0 +1,46 @@
+"""What this kernel can do, found out without making anything."""
+
+from __future__ import annotations
+
+import errno
+
+from attrs import frozen
+
+from quantumd.host import tun
+from quantumd.host.netlink import messages
+from quantumd.host.netlink.rtnl import Rtnl
+
+_NO_DEVICE = 0x7FFFFFFF
+
+
+class CannotRun(Exception):
+    """The plugin cannot work here; the text says why and what to do."""
+
+
+@frozen
+class Features:
+    """Which parts of the contract this kernel has."""
+
+    vlan: bool = True
+    vxlan: bool = True
+    veth: bool = True
+    tap: bool = True
+    multi_queue: bool = True
+    altnames: bool = True
+
+
+def probe(rtnl: Rtnl) -> Features:
+    """Ask the kernel. It may load modules for the answer.
+
+    :raise CannotRun: it has no bridges, or we may not configure networks
+    """
+    kinds = ("bridge", "vlan", "vxlan", "veth")
+    replies = rtnl.batch([messages.probe_kind(kind) for kind in kinds])
+    altname = rtnl.one(messages.set_altname(_NO_DEVICE, "quantum-probe"))
+    if any(reply.errno == errno.EPERM for reply in (*replies, altname)):
+        raise CannotRun("The linuxbridge plugin configures the network: run it as root or with CAP_NET_ADMIN.")
+    has = {kind: reply.errno != errno.EOPNOTSUPP for kind, reply in zip(kinds, replies, strict=True)}
+    if not has["bridge"]:
+        raise CannotRun("This kernel has no bridges: try 'modprobe bridge', or another plugin.")
+    tap, multi_queue = tun.features()
+    return Features(has["vlan"], has["vxlan"], has["veth"], tap, multi_queue, altname.errno != errno.EOPNOTSUPP)

@@ -1,0 +1,70 @@
+"""How this plugin knows its own on the host.
+
+Everything that it made or plugged has the altname ``quantum-<id>`` of its network or port; what it *made* also has
+an ifalias that begins with ``quantumd``, which is for people, tells a managed device from a foreign one, and is the
+only mark on kernels without altnames. A device is made under a temporary name, marked, and renamed: whatever has its
+final name without a mark is somebody else's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from quantumd.core.names import MARK
+from quantumd.host.netlink.parse import Link
+
+_ALIAS = re.compile(r"quantumd (?:network|port|tunnel) ([0-9a-f-]{36})\b")
+_ALIAS_PREFIX = "quantumd "
+
+
+def network_alias(network_id: str) -> str:
+    """The ifalias of a network's bridge."""
+    return f"{_ALIAS_PREFIX}network {network_id}"
+
+
+def port_alias(port_id: str) -> str:
+    """The ifalias of the device that was made for a port."""
+    return f"{_ALIAS_PREFIX}port {port_id}"
+
+
+def tunnel_alias(network_id: str) -> str:
+    """The ifalias of a VXLAN device, which serves all remotes of one VNI."""
+    return f"{_ALIAS_PREFIX}tunnel {network_id}"
+
+
+def temporary(ident: str) -> str:
+    """The name under which a network's or port's device is made until it is marked."""
+    return "q~" + hashlib.blake2b(ident.encode()).hexdigest()[:13]
+
+
+def marks(link: Link) -> set[str]:
+    """The ids of the networks and ports that the device is marked for."""
+    alias = _ALIAS.match(link.alias)
+    return _altmarks(link) | ({alias[1]} if alias else set())
+
+
+def owners(link: Link) -> set[str]:
+    """The ids of what the device is there for: as its altnames say, else as its alias does.
+
+    The alias of a VXLAN device names its network, which may be there still when the last tunnel has gone.
+    """
+    return _altmarks(link) or marks(link)
+
+
+def _altmarks(link: Link) -> set[str]:
+    return {name.removeprefix(MARK) for name in link.altnames if name.startswith(MARK)}
+
+
+def made_here(link: Link) -> bool:
+    """Whether the device was made by quantumd, and not only plugged."""
+    return _ALIAS.match(link.alias) is not None
+
+
+def describe(link: Link) -> str:
+    """A device in words for people, with whose it is as far as that can be seen."""
+    kind = f"{link.kind} device" if link.kind else "device"
+    whose = marks(link)
+    if whose:
+        return f"{kind} {link.name} (quantumd's, for {', '.join(sorted(whose))})"
+    return f"{kind} {link.name} (index {link.index}{f', alias {link.alias!r}' if link.alias else ''})"

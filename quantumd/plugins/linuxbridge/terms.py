@@ -1,0 +1,149 @@
+"""The records in this plugin's own terms: which device, which bridge, which namespace."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from enum import Enum
+from typing import assert_never
+
+from attrs import frozen
+
+from quantumd.core.model import Attachment, Device, Network, Tunnel
+from quantumd.core.names import MARK
+from quantumd.host.netlink.parse import IpAddress
+from quantumd.host.netns import RUN_NETNS, Identity
+
+DEFAULT_MTU = 1500
+
+_NAMED = re.compile(r"(?:/var)?/run/netns/([^/]+)")
+_PROCESS = re.compile(r"/proc/([1-9][0-9]*)/ns/net")
+
+
+class Role(Enum):
+    """What has to be done to have a form on the host."""
+
+    FOREIGN = "somebody's device, as it is"
+    TAP = "a tap of ours"
+    VETH = "a veth pair of ours"
+    VLAN = "a VLAN sub-interface of ours on somebody's device"
+    TUNNEL = "a VXLAN device of ours, shared by the remotes of one VNI"
+
+
+@frozen
+class Place:
+    """A network namespace by path. ``process``: the namespace has to have this identity, and the process with
+    that pid to have started then, since both are used again for others."""
+
+    path: str
+    name: str | None = None
+    process: tuple[Identity, int] | None = None
+
+
+@frozen
+class Plug:
+    """An attachment in this plugin's terms.
+
+    ``device`` is the name of what goes into the bridge: a name or altname to be found, or our own device's name.
+    ``below`` is a VLAN's somebody's device. ``mtu`` is what the network asks for, None where it asks for nothing.
+    """
+
+    attachment: Attachment
+    role: Role
+    bridge: str
+    device: str
+    mtu: int | None
+    below: str | None = None
+    place: Place | None = None
+
+    @property
+    def mark(self) -> str:
+        """The altname of its device."""
+        return MARK + self.attachment.port_id
+
+    @property
+    def ident(self) -> str:
+        """The id that its device is marked with."""
+        return self.attachment.port_id
+
+    @property
+    def names(self) -> set[str]:
+        """All names under which something of it may be found on the host."""
+        found = {self.bridge, self.device, self.mark}
+        return found | {self.below} if self.below is not None else found
+
+
+def plug_of(attachment: Attachment, network: Network) -> Plug:
+    """Read an attachment that was judged by :mod:`.judge`."""
+    form, data = attachment.form, attachment.data
+    role = role_of(attachment)
+    device = form.id
+    below = place = None
+    match role:
+        case Role.FOREIGN:
+            device = (form.device.name if form.device else None) or form.id
+        case Role.TAP | Role.VETH | Role.TUNNEL:
+            device = str(data.get("device", device))
+        case Role.VLAN:
+            assert form.device is not None
+            device, below = str(data.get("subdevice", device)), form.device.name
+        case _:
+            assert_never(role)
+    if role is Role.VETH and form.device is not None:
+        place = place_of(form.device, data.get("netns"))
+    return Plug(attachment, role, bridge_of(network), device, network.options.get("mtu"), below, place)
+
+
+def role_of(attachment: Attachment) -> Role:
+    """What has to be done for this form."""
+    form = attachment.form
+    if form.tunnel is not None:
+        return Role.TUNNEL
+    if form.vlan is not None:
+        return Role.VLAN
+    match form.device.create if form.device else None:
+        case None:
+            return Role.FOREIGN
+        case "tap":
+            return Role.TAP
+        case _:
+            return Role.VETH
+
+
+def bridge_of(network: Network) -> str:
+    """The name of a network's bridge."""
+    return str(network.data["bridge"])
+
+
+def mtu_of(network: Network) -> int:
+    """The MTU of a network's bridge and of the devices made for it."""
+    return int(network.options.get("mtu") or DEFAULT_MTU)
+
+
+def place_of(device: Device, recorded: list[int] | None = None) -> Place:
+    """Where a veth's inner end goes. ``recorded`` is what :func:`record_of` gave for a process' namespace."""
+    netns = device.netns or ""
+    if _PROCESS.fullmatch(netns):
+        process = None
+        if recorded is not None:
+            process = (Identity(recorded[0], recorded[1]), recorded[2])
+        return Place(netns, None, process)
+    named = _NAMED.fullmatch(netns)
+    name = named[1] if named else netns
+    return Place(f"{RUN_NETNS}/{name}", name)
+
+
+def process_of(netns: str) -> int | None:
+    """The pid in ``/proc/<pid>/ns/net``; None for another form."""
+    found = _PROCESS.fullmatch(netns)
+    return int(found[1]) if found else None
+
+
+def remote_of(tunnel: Tunnel) -> IpAddress:
+    """A tunnel's remote end."""
+    return ipaddress.ip_address(tunnel.remote)
+
+
+def local_of(tunnel: Tunnel) -> IpAddress | None:
+    """A tunnel's local end, if the caller chose one."""
+    return ipaddress.ip_address(tunnel.local) if tunnel.local is not None else None
