@@ -78,7 +78,7 @@ def _function(command: Command) -> str:
 
 
 def _parent(command: Command, specs: list[str]) -> str:
-    body = " \\\n        ".join(["_arguments -C", *specs, "'1: :->word'", "'*:: :->rest'"])
+    body = " \\\n        ".join(['_arguments -C -A "-*"', *specs, "'1: :->word'", "'*:: :->rest'"])
     children = "\n".join(
         f"                {_quoted(child.words[-1] + ':' + child.summary)}" for child in command.children
     )
