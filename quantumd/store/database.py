@@ -28,6 +28,9 @@ JUMP = 1_000_000
 #: Seconds to wait for another program that looks into the file, such as a backup.
 _PATIENCE = 5.0
 
+#: Bytes (SQLite file format, 1.3).
+_HEADER = 100
+
 _PUT = {
     Kind.NETWORK: "INSERT OR REPLACE INTO networks (id, name, body) VALUES (?, ?, ?)",
     Kind.PORT: "INSERT OR REPLACE INTO ports (id, network_id, body) VALUES (?, ?, ?)",
@@ -130,6 +133,11 @@ class Database:
 
     def _look(self, path: Path) -> Loaded | None:
         """Check the file and read it, without a write; None where it is sound but of an older version."""
+        with path.open("rb") as file:
+            header = file.read(_HEADER)
+        if len(header) < _HEADER or not header.startswith(b"SQLite format 3\0"):
+            # SQLite itself takes a file that is shorter than its header for an empty one.
+            raise _not_sqlite(path)
         with closing(_connect(path, "ro")) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -231,6 +239,13 @@ def _make(path: Path) -> None:
         os.close(directory)
 
 
+def _not_sqlite(path: Path) -> StoreError:
+    return StoreError(
+        f"the state file {path} is not a SQLite database, or is damaged: it was left as it is; put a backup in its "
+        "place, or set 'state' in [quantumd] to another path"
+    )
+
+
 def _damaged(path: Path, how: str) -> StoreError:
     return StoreError(
         f"the state file {path} is damaged ({' '.join(how.split())}): it was left as it is; put a backup in its place, "
@@ -264,10 +279,7 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith("SQLITE_NOTADB"):
-            raise StoreError(
-                f"the state file {path} is not a SQLite database, or is damaged: it was left as it is; put a backup in "
-                "its place, or set 'state' in [quantumd] to another path"
-            ) from error
+            raise _not_sqlite(path) from error
         if name.startswith("SQLITE_CORRUPT"):
             raise _damaged(path, str(error)) from error
         raise StoreError(
