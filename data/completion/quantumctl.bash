@@ -77,7 +77,7 @@ _quantumctl_tree() {
             ;;
         'attachment list')
             options=(-h --help --id --type --status --endpoint --token -f --format)
-            values=([--id]='ATTACHMENT' [--type]='=vif bridge tunnel' [--status]='=InProgress Attached/DOWN Attached/UP Failed Detaching' [--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
+            values=([--id]='ATTACHMENT' [--type]='TYPE' [--status]='=InProgress Attached/DOWN Attached/UP Failed Detaching' [--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
             operands=('NET')
             ;;
         'attachment show')
@@ -86,8 +86,8 @@ _quantumctl_tree() {
             operands=('NET' 'PORT')
             ;;
         'attachment plug')
-            options=(-h --help --wait --timeout --device --tap --veth --uplink --vxlan --name --mac --owner-uid --owner-gid --multi-queue --vxlan-local --vxlan-port --reference --force --endpoint --token -f --format)
-            values=([--timeout]='SECONDS' [--device]='DEVICE' [--veth]='NETNS:IFNAME' [--uplink]='DEVICE[:VLAN]' [--vxlan]='REMOTE:VNI' [--name]='NAME' [--mac]='MAC' [--owner-uid]='UID' [--owner-gid]='GID' [--vxlan-local]='IP' [--vxlan-port]='UDP-PORT' [--reference]='TEXT' [--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
+            options=(-h --help --wait --timeout --device --tap --veth --uplink --vxlan --body --name --mac --owner-uid --owner-gid --multi-queue --vxlan-local --vxlan-port --reference --force --endpoint --token -f --format)
+            values=([--timeout]='SECONDS' [--device]='DEVICE' [--veth]='NETNS:IFNAME' [--uplink]='DEVICE[:VLAN]' [--vxlan]='REMOTE:VNI' [--body]='JSON' [--name]='NAME' [--mac]='MAC' [--owner-uid]='UID' [--owner-gid]='GID' [--vxlan-local]='IP' [--vxlan-port]='UDP-PORT' [--reference]='TEXT' [--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
             operands=('NET' 'PORT' 'ID')
             ;;
         'attachment unplug')
@@ -101,16 +101,16 @@ _quantumctl_tree() {
             values=([--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
             ;;
         'token create')
-            options=(-h --help --tenant --role --endpoint --token -f --format)
-            values=([--tenant]='TENANT' [--role]='=admin member reader' [--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
+            options=(-h --help --wait --timeout --tenant --role --endpoint --token -f --format)
+            values=([--timeout]='SECONDS' [--tenant]='TENANT' [--role]='=admin member reader' [--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
             ;;
         'token list')
             options=(-h --help --endpoint --token -f --format)
             values=([--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
             ;;
         'token revoke')
-            options=(-h --help --endpoint --token -f --format)
-            values=([--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
+            options=(-h --help --wait --timeout --endpoint --token -f --format)
+            values=([--timeout]='SECONDS' [--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
             operands=('TOKEN')
             ;;
         'status')

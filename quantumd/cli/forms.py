@@ -10,7 +10,7 @@ from typing import Any
 from quantumd.cli.errors import WrongUsage
 
 #: The options that say what is plugged, as attributes of the parsed command line; one of them at most.
-_FORMS = ("device", "tap", "veth", "uplink", "vxlan")
+_FORMS = ("device", "tap", "veth", "uplink", "vxlan", "body")
 #: The options that only some of those can be combined with.
 _ONLY_WITH = {
     "name": ("tap", "veth"),
@@ -56,6 +56,17 @@ def vxlan(text: str) -> dict[str, Any]:
     if not (remote and separator and _is_number(vni)):
         raise ArgumentTypeError(f"{text!r} is not REMOTE:VNI, such as 192.0.2.7:1001 or [2001:db8::7]:1001")
     return {"remote": remote.removeprefix("[").removesuffix("]"), "vni": int(vni)}
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """An object in JSON."""
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ArgumentTypeError(f"{text!r} is not a JSON object, such as {{}}")
+    return value
 
 
 def number(text: str) -> int:
@@ -127,7 +138,12 @@ def _vxlan(args: Namespace) -> dict[str, Any]:
     return {"type": "tunnel", "tunnel": tunnel}
 
 
-_FORM_BODIES = {"device": _device, "tap": _tap, "veth": _veth, "uplink": _uplink, "vxlan": _vxlan}
+def _body(args: Namespace) -> dict[str, Any]:
+    body: dict[str, Any] = args.body
+    return body
+
+
+_FORM_BODIES = {"device": _device, "tap": _tap, "veth": _veth, "uplink": _uplink, "vxlan": _vxlan, "body": _body}
 
 
 def _given(args: Namespace, *names: str) -> dict[str, Any]:

@@ -21,14 +21,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8 is no fault
     try:
-        status = run(sys.argv[1:] if argv is None else argv, os.environ, sys.stdout, sys.stderr)
-        sys.stdout.flush()
+        try:
+            return run(sys.argv[1:] if argv is None else argv, os.environ, sys.stdout, sys.stderr)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAULT
-    return status
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from quantumd.cli import forms
-from quantumd.cli.terms import ATTACHMENT_STATUSES, ATTACHMENT_TYPES, NETWORK_STATUSES, ROLES
+from quantumd.cli.terms import ATTACHMENT_STATUSES, NETWORK_STATUSES, ROLES
 
 PROG = "quantumctl"
 
@@ -168,7 +168,7 @@ def _add_attachments(verbs: Any) -> None:
     verb = _verb(verbs, "list", "attachments.list_attachments", "list what is plugged, everywhere or in a network")
     verb.add_argument("network", metavar="NET", nargs="?", help="a network: its name, id, or the beginning of it")
     verb.add_argument("--id", metavar="ATTACHMENT", help="only the attachment with this id")
-    verb.add_argument("--type", choices=ATTACHMENT_TYPES, help="only those of this type")
+    verb.add_argument("--type", metavar="TYPE", help="only those of this type: vif, bridge, tunnel")
     verb.add_argument("--status", choices=ATTACHMENT_STATUSES, help="only those with this status")
     verb = _verb(verbs, "show", "attachments.show", "show what is plugged into a port")
     _add_net(verb)
@@ -202,6 +202,12 @@ def _add_plug_options(verb: argparse.ArgumentParser) -> None:
     form.add_argument(
         "--vxlan", metavar="REMOTE:VNI", type=forms.vxlan, help="a VXLAN tunnel to another site, by IP address"
     )
+    form.add_argument(
+        "--body",
+        metavar="JSON",
+        type=forms.json_object,
+        help="the attachment as the API takes it, for a form that only your plugin knows",
+    )
     group = verb.add_argument_group("more about it")
     group.add_argument("--name", metavar="NAME", help="what to call the new device (with --tap, --veth)")
     group.add_argument("--mac", metavar="MAC", help="the guest's MAC address (with --tap, --veth)")
@@ -215,11 +221,11 @@ def _add_plug_options(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_tokens(verbs: Any) -> None:
-    verb = _verb(verbs, "create", "tokens.create", "make a token; its secret is shown this once")
+    verb = _changing(verbs, "create", "tokens.create", "make a token; its secret is shown this once")
     verb.add_argument("--tenant", metavar="TENANT", required=True, help="the tenant that it is for")
     verb.add_argument("--role", choices=ROLES, required=True, help="what its bearer may do")
     _verb(verbs, "list", "tokens.list_tokens", "list the tokens, without their secrets")
-    verb = _verb(verbs, "revoke", "tokens.revoke", "make a token worthless")
+    verb = _changing(verbs, "revoke", "tokens.revoke", "make a token worthless")
     verb.add_argument("token_id", metavar="TOKEN", help="its id, or the beginning of it")
 
 

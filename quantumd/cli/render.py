@@ -90,14 +90,16 @@ def columns_of(text: str) -> int:
 
 
 def value_text(value: object) -> str:
-    """A value of an option, or of what a plugin reports, on one line: ``mtu=1450 bridge=q-1a2b`` for an object."""
+    """A value of an option, or of what a plugin reports, on one line: ``mtu=1450 tags=a,b``."""
     if value is None:
         return "-"
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, Mapping):
         return " ".join(f"{printable(str(key))}={value_text(item)}" for key, item in value.items()) or "-"
-    return printable(json.dumps(value, ensure_ascii=False))
+    if isinstance(value, list):
+        return ",".join(value_text(item) for item in value) or "-"
+    return printable(json.dumps(value))
 
 
 def fault_text(fault: Mapping[str, Any] | None) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 NETWORK_STATUSES = ("InProgress", "Active", "Failed", "Deleting")
 ATTACHMENT_STATUSES = ("InProgress", "Attached/DOWN", "Attached/UP", "Failed", "Detaching")
-ATTACHMENT_TYPES = ("vif", "bridge", "tunnel")
 ROLES = ("admin", "member", "reader")
 
 #: What a DELETE that has finished is answered with; no resource is ever listed with it.

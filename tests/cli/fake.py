@@ -251,7 +251,8 @@ class FakeApi:
     # -- the rest
 
     def get_root(self, _query: Record) -> tuple[int, Any]:
-        plugin = {"name": "fake", "status": "up" if self.up else "down", "capabilities": {"tap": True}}
+        plugin = {"name": "fake", "capabilities": {"tap": True}}
+        plugin |= {"status": "up", "reason": None} if self.up else {"status": "down", "reason": "no OVSDB"}
         return 200, {"service": "quantumd", "version": "0", "api_version": "1.0", "plugin": plugin, "links": {}}
 
     def get_extensions(self, _query: Record) -> tuple[int, Any]:
@@ -260,8 +261,8 @@ class FakeApi:
         return 200, {
             "network_options": {"type": "object", "properties": {"mtu": mtu, "mode": modes}},
             "port_options": {"type": "object", "properties": {}},
-            "attachment_types": ["vif", "tunnel"],
-            "capabilities": {"fixed_ports": False},
+            "attachment_types": {"vif": {"description": "a NIC", "schema": {"oneOf": [{}]}}, "odd": {"schema": {}}},
+            "capabilities": {"fixed_ports": 0, "devices": ["tap", "veth"]},
         }
 
     def post_tokens(self, body: Any) -> tuple[int, Any]:

@@ -77,6 +77,11 @@ class LineTests(SynchronousTestCase):
         line = event_line(Event("1", "port", data(port_id=PORT, status=None, action="deleted")), Style())
         self.assertEqual(line, f"2026-11-24 06:00:01Z  port {PORT}  deleted  in network {NET}")
 
+    def test_repaired(self) -> None:
+        """What was found amiss is said."""
+        line = event_line(Event("1", "network", data(action="repaired", detail="the bridge was down")), Style())
+        self.assertEqual(line, f"2026-11-24 06:00:01Z  network {NET}  repaired  Active  the bridge was down")
+
     def test_reset(self) -> None:
         """That events are lost is said plainly."""
         self.assertIn("have been lost", event_line(Event("", "reset", {}), Style()))

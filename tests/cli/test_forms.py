@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentTypeError
 from typing import Any
 
@@ -65,6 +66,12 @@ class BodyTests(SynchronousTestCase):
         for remote in ("2001:db8::7:7", "[2001:db8::7]:7"):
             line = f"s --vxlan {remote} --vxlan-local 2001:db8::1 --vxlan-port 8472"
             self.assertEqual(body(line), {"id": "s", "type": "tunnel", "tunnel": tunnel})
+
+    def test_body(self) -> None:
+        """A form of the plugin's own; what the line says besides goes with it."""
+        tunnel = {"type": "tunnel", "tunnel": {"kind": "geneve"}}
+        self.assertEqual(body(f"g --body {json.dumps(tunnel, separators=(',', ':'))}"), {"id": "g"} | tunnel)
+        self.assertEqual(body("g --body {} --reference vm-7"), {"id": "g", "reference": "vm-7"})
 
     def test_reference(self) -> None:
         """A reference goes with every form, and may be empty."""

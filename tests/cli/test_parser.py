@@ -86,7 +86,12 @@ class VerbTests(SynchronousTestCase):
     def test_changes_wait(self) -> None:
         """Everything that changes a resource has ``--wait``; nothing that only looks has it."""
         changing = {verb.prog for verb in verbs(build_parser()) if "--wait" in verb.format_help()}
-        nouns = {"network": "create rename set delete", "port": "create delete", "attachment": "plug unplug"}
+        nouns = {
+            "network": "create rename set delete",
+            "port": "create delete",
+            "attachment": "plug unplug",
+            "token": "create revoke",
+        }
         self.assertEqual(changing, {f"quantumctl {noun} {verb}" for noun in nouns for verb in nouns[noun].split()})
 
     def test_help(self) -> None:
@@ -143,6 +148,8 @@ class WrongUsageTests(SynchronousTestCase):
         self.assertWrong("attachment plug n i --uplink eth1:", "is not DEVICE[:VLAN]")
         self.assertWrong("attachment plug n i --vxlan 192.0.2.1", "is not REMOTE:VNI")
         self.assertWrong("attachment plug n i --tap --owner-uid root", "is not a whole number")
+        self.assertWrong("attachment plug n i --body {", "is not JSON")
+        self.assertWrong("attachment plug n i --body 3", "is not a JSON object")
         self.assertWrong("events --after -1", "is not a whole number")
 
     def test_combinations(self) -> None:

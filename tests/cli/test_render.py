@@ -106,7 +106,8 @@ class TextTests(SynchronousTestCase):
             (1400, "1400"),
             (True, "true"),
             ({}, "-"),
-            ({"mtu": 1400, "tags": ["a"]}, 'mtu=1400 tags=["a"]'),
+            ({"mtu": 1400, "tags": ["a", 1]}, "mtu=1400 tags=a,1"),
+            ([], "-"),
             ({"name": "tap7", "mac": None}, "name=tap7 mac=-"),
         ):
             self.assertEqual(value_text(value), text)

@@ -26,6 +26,7 @@ class StatusTests(CliCase):
         self.api.up = False
         result = self.done("status")
         self.assertIn("quantumd 0  down", result.out)
+        self.assertIn("fake down: no OVSDB", result.out)
 
     def test_counts_and_faults(self) -> None:
         """Counts by status, the backlog, and each fault with its message."""
@@ -77,10 +78,11 @@ class ExtensionTests(CliCase):
                 "port options",
                 "  none",
                 "attachment types",
-                "  vif",
-                "  tunnel",
+                "  vif  a NIC",
+                "  odd  schema=-",
                 "capabilities",
-                "  fixed_ports  false",
+                "  fixed_ports  0",
+                "  devices  tap,veth",
             ],
         )
         self.assertIn("network_options", self.done("extensions -f json").json)

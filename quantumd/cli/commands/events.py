@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from quantumd.cli.context import Context
 from quantumd.cli.errors import Unreachable
-from quantumd.cli.render import Style, printable, time_text, value_text
+from quantumd.cli.render import Style, fault_text, time_text, value_text
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
@@ -96,14 +96,15 @@ def event_line(event: Event, style: Style) -> str:
         for name in ("network", "port")
         if name != event.kind and data.get(f"{name}_id")
     ]
-    fault = data.get("fault") or {}
+    fault = fault_text(data.get("fault"))
     parts = [
         style.faint(time_text(str(data.get("at") or "")).ljust(20)),
         f"{event.kind} {subject}",
         value_text(data.get("action")),
         style.status(value_text(data.get("status"))) if data.get("status") else "",
         style.faint(f"in {', '.join(where)}") if where else "",
-        style.bad(printable(f"{fault.get('name')}: {fault.get('message')}")) if fault else "",
+        value_text(data["detail"]) if data.get("detail") else "",
+        style.bad(fault) if fault else "",
     ]
     return "  ".join(part for part in parts if part)
 

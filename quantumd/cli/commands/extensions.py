@@ -43,9 +43,13 @@ def _option_lines(schema: Mapping[str, Any], style: Style) -> list[str]:
 
 
 def _outline(value: object, style: Style) -> list[str]:
-    """A line for each entry of a list or an object."""
+    """A line for each entry of a list or an object; of an entry that describes itself, what it says."""
     if isinstance(value, Mapping):
-        return [f"  {value_text(key)}  {style.faint(value_text(item))}" for key, item in value.items()]
+        return [f"  {value_text(key)}  {style.faint(value_text(_said(item)))}" for key, item in value.items()]
     if isinstance(value, list):
         return [f"  {value_text(item)}" for item in value] or [style.faint("  none")]
     return [f"  {value_text(value)}"]
+
+
+def _said(item: object) -> object:
+    return item["description"] if isinstance(item, Mapping) and "description" in item else item

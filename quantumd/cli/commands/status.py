@@ -92,10 +92,11 @@ def _status_lines(
     style = context.output.style
     plugin = body["plugin"] or {}
     state = str(plugin.get("status"))
+    reason = f": {value_text(plugin['reason'])}" if plugin.get("reason") else ""
     pairs = [
         ("endpoint", value_text(body["endpoint"])),
         ("API", value_text(body["api_version"])),
-        ("plugin", f"{value_text(plugin.get('name'))} {style.status(value_text(state))}"),
+        ("plugin", f"{value_text(plugin.get('name'))} {style.status(value_text(state))}{reason}"),
     ]
     for name, count in counts.items():
         parts = ", ".join(f"{number} {style.status(word)}" for word, number in sorted(count.items()))
