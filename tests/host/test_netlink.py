@@ -114,7 +114,7 @@ class LinkTests(Inside):
         long = "quantum-6c0c4e2c-24e1-4c39-a2ce-5d9d03c1a3f2"
         self.do(messages.create_bridge("qtmp", MAC), messages.set_altname("qtmp", long))
         index = self.link("qtmp").index
-        self.do(messages.rename(index, "br0"), messages.set_link(index, alias="for people"))
+        self.do(messages.set_link(index, name="br0", alias="for people"))
         self.assertEqual([found and found.index for found in self.rtnl.links(["br0", long, index])], [index] * 3)
         self.assertEqual(self.rtnl.links(["qtmp"]), [None])
         self.assertEqual((self.link(index).altnames, self.link(index).alias), ((long,), "for people"))

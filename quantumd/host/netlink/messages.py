@@ -194,11 +194,6 @@ def probe_kind(kind: str) -> Request:
     return _create("quantumd/probe", kind, [], [])
 
 
-def rename(index: int, name: str) -> Request:
-    """Give a device another name."""
-    return _link(_RTM_SETLINK, index, [("IFLA_IFNAME", name)])
-
-
 def set_altname(device: Device, altname: str) -> Request:
     """Give a device a further name (up to 127 bytes). EEXIST: a device has it. EOPNOTSUPP: kernel < 5.5."""
     props = {"attrs": [("IFLA_ALT_IFNAME", altname)]}
@@ -220,11 +215,12 @@ def set_link(
     mac: str | None = None,
     alias: str | None = None,
     group: int | None = None,
+    name: str | None = None,
 ) -> Request:
-    """Change a device. ``master`` 0 releases it; an ``alias`` "" is taken away.
+    """Change a device. ``master`` 0 releases it; an ``alias`` "" is taken away; ``name``, a new one, needs an index.
 
-    The kernel applies alias, then flags, then group, but the master first of all; where it refuses one thing, what
-    went before stays.
+    The kernel goes in the order MAC, MTU, group, name, alias, master, flags (``do_setlink`` in
+    ``net/core/rtnetlink.c``); where it refuses one thing, what went before stays.
     """
     flags = change = 0
     attributes: Attributes = []
@@ -232,7 +228,8 @@ def set_link(
         if wanted is not None:
             change |= bit
             flags |= bit if wanted else 0
-    for name, value in (
+    for attribute, value in (
+        ("IFLA_IFNAME", name),
         ("IFLA_MASTER", master),
         ("IFLA_MTU", mtu),
         ("IFLA_ADDRESS", mac),
@@ -240,7 +237,7 @@ def set_link(
         ("IFLA_GROUP", group),
     ):
         if value is not None:
-            attributes.append((name, value))
+            attributes.append((attribute, value))
     return _link(_RTM_SETLINK, device, attributes, 0, flags, change)
 
 

@@ -108,6 +108,18 @@ class Rtnl:
         """Carry out one request."""
         return self.batch([request])[0]
 
+    def chains(self, chains: Sequence[Sequence[Request]]) -> list[Reply | None]:
+        """Carry out several requests for each of several things, and give the first refusal for each, or None.
+
+        What follows a refused request in its chain is tried all the same.
+        """
+        replies = iter(self.batch([request for chain in chains for request in chain]))
+        refused: list[Reply | None] = []
+        for chain in chains:
+            mine = [next(replies) for _ in chain]
+            refused.append(next((reply for reply in mine if not reply.ok), None))
+        return refused
+
     def dump(self, request: Request) -> list[Message]:
         """Carry out a dump. One that the host's changes interrupted is begun again.
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from attrs import field, frozen
 
 from quantumd.host import netns
+from quantumd.host.netlink.messages import Device
 from quantumd.host.netlink.parse import IpAddress, Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.plugins.linuxbridge.marks import made_here
@@ -40,15 +41,17 @@ class Facts:
         return self.links.get(index) if index is not None else None
 
 
-def gather(rtnl: Rtnl, names: Collection[str] | None, places: Iterable[Place] = (), altnames: bool = True) -> Facts:
-    """Look at the devices with these names (None: at all of them) and what they are in, and at the namespaces.
+def gather(
+    rtnl: Rtnl, devices: Collection[Device] | None, places: Iterable[Place] = (), altnames: bool = True
+) -> Facts:
+    """Look at the devices with these names or indexes (None: at all) and what they are in, and at the namespaces.
 
     One system call or two for all the devices together.
     """
-    if names is None:
+    if devices is None:
         found = rtnl.all_links()
     else:
-        found = [link for link in rtnl.links(names) if link is not None]
+        found = [link for link in rtnl.links(devices) if link is not None]
         known = {link.index for link in found}
         masters = {link.master for link in found if link.master} - known
         found.extend(link for link in rtnl.links(masters) if link is not None)

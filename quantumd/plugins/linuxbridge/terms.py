@@ -45,7 +45,8 @@ class Plug:
     """An attachment in this plugin's terms.
 
     ``device`` is the name of what goes into the bridge: a name or altname to be found, or our own device's name.
-    ``below`` is a VLAN's somebody's device. ``mtu`` is what the network asks for, None where it asks for nothing.
+    ``below`` is the device that a VLAN is made on. ``mtu`` is what our own device has to have, None where the kernel's
+    choice is as good.
     """
 
     attachment: Attachment
@@ -91,7 +92,8 @@ def plug_of(attachment: Attachment, network: Network) -> Plug:
             assert_never(role)
     if role is Role.VETH and form.device is not None:
         place = place_of(form.device, data.get("netns"))
-    return Plug(attachment, role, bridge_of(network), device, network.options.get("mtu"), below, place)
+    mtu = mtu_of(network) if role in (Role.TAP, Role.VETH) else network.options.get("mtu")
+    return Plug(attachment, role, bridge_of(network), device, mtu, below, place)
 
 
 def role_of(attachment: Attachment) -> Role:

@@ -1,0 +1,219 @@
+"""Making devices, many at once: under a temporary name, marked, shielded, then renamed, plugged and set up.
+
+Where this process dies in between, what is there is known by its temporary name, or by its mark.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from attrs import frozen
+
+from quantumd.core.names import MARK
+from quantumd.host import netns, shield
+from quantumd.host.netlink import messages
+from quantumd.host.netlink.groups import delete_links
+from quantumd.host.netlink.parse import Link
+from quantumd.host.netlink.rtnl import Rtnl, read_link
+from quantumd.host.netlink.wire import Request
+from quantumd.host.tun import Tap, create_tap
+from quantumd.plugins.linuxbridge.marks import describe, temporary
+
+_AT_ONCE = 200  # open taps and namespaces are file descriptors, of which a process has 1,024 by default
+
+
+@frozen
+class TapPlan:
+    """A tap to be made, which netlink cannot."""
+
+    mtu: int
+    multi_queue: bool = False
+    owner_uid: int | None = None
+    owner_gid: int | None = None
+
+
+@frozen
+class Inner:
+    """A veth's other end: the open namespace that it goes into, and its name there."""
+
+    netns_fd: int
+    name: str
+
+
+@frozen
+class Making:
+    """A device to be made.
+
+    ``ident`` is the id that it is marked with, ``master`` the index of the bridge that it is plugged into (0: it is a
+    bridge), ``create`` makes it under :func:`~.marks.temporary` of ident.
+    """
+
+    name: str
+    ident: str
+    alias: str
+    create: Request | TapPlan
+    master: int = 0
+    isolated: bool = False
+    inner: Inner | None = None
+
+
+class _Item:
+    """A making under way."""
+
+    def __init__(self, making: Making) -> None:
+        self.making = making
+        self.link: Link | None = None
+        self.tap: Tap | None = None
+        self.error = ""
+
+
+def make(rtnl: Rtnl, makings: Sequence[Making], altnames: bool) -> list[Link | str]:
+    """Make devices; for each, the device as it is now, or why it is not there. Nothing half made stays.
+
+    Nothing must be there under their temporary names.
+    """
+    made: list[Link | str] = []
+    for start in range(0, len(makings), _AT_ONCE):
+        items = [_Item(making) for making in makings[start : start + _AT_ONCE]]
+        with _taps(items):
+            _create(rtnl, items, altnames)
+            _shield(rtnl, items)
+            _plug(rtnl, items)
+            _finish(rtnl, items)
+        made.extend(item.link if item.link is not None and not item.error else item.error for item in items)
+    return made
+
+
+@contextmanager
+def _taps(items: list[_Item]) -> Iterator[None]:
+    """Have the taps among them open, which are gone again when they are closed before :meth:`Tap.persist`."""
+    with ExitStack() as stack:
+        for item in items:
+            plan = item.making.create
+            if isinstance(plan, TapPlan):
+                try:
+                    item.tap = stack.enter_context(
+                        create_tap(temporary(item.making.ident), multi_queue=plan.multi_queue)
+                    )
+                    item.tap.own(plan.owner_uid, plan.owner_gid)
+                except OSError as error:
+                    item.error = f"The tap {item.making.name} cannot be made: {error.strerror}."
+        yield
+
+
+def _going_well(items: list[_Item]) -> list[_Item]:
+    return [item for item in items if not item.error]
+
+
+def _create(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
+    going = _going_well(items)
+    chains = []
+    for item in going:
+        making, name = item.making, temporary(item.making.ident)
+        if isinstance(making.create, TapPlan):
+            chain = [messages.set_link(name, alias=making.alias, mtu=making.create.mtu)]
+        else:
+            chain = [making.create, messages.set_link(name, alias=making.alias)]
+        if altnames:
+            chain.append(messages.set_altname(name, MARK + making.ident))
+        chains.append([*chain, messages.get_link(name)])
+    replies = iter(rtnl.batch([request for chain in chains for request in chain]))
+    for item, chain in zip(going, chains, strict=True):
+        mine = [next(replies) for _ in chain]
+        refused = next((reply for reply in mine if not reply.ok), None)
+        item.link = read_link(mine[-1])
+        if refused is not None:
+            item.error = (
+                f"The device {item.making.name} cannot be made: {_why(item.making, refused.errno, refused.reason)}."
+            )
+
+
+def _why(making: Making, code: int, reason: str) -> str:
+    if code == errno.EEXIST and making.inner is not None:
+        return f"its namespace has a device {making.inner.name!r} already; take that away or choose another ifname"
+    return reason
+
+
+def _shield(rtnl: Rtnl, items: list[_Item]) -> None:
+    bridges = [item for item in _going_well(items) if not item.making.master]
+    ports = [item for item in _going_well(items) if item.making.master]
+    for some, keep_off in ((bridges, shield.shield_bridges), (ports, shield.shield_ports)):
+        failures = keep_off(rtnl, [item.link for item in some if item.link is not None])
+        for item in some:
+            if item.link is not None and item.link.index in failures:
+                item.error = f"The device {item.making.name} is not used: {failures[item.link.index]}."
+
+
+def _plug(rtnl: Rtnl, items: list[_Item]) -> None:
+    going = _going_well(items)
+    chains = []
+    for item in going:
+        assert item.link is not None
+        master = item.making.master or None
+        chain = [messages.set_link(item.link.index, name=item.making.name, master=master, up=True)]
+        if item.making.isolated:
+            chain.append(messages.set_isolated(item.link.index, True))
+        chains.append(chain)
+    refusals = rtnl.chains(chains)
+    taken = [
+        item.making.name for item, reply in zip(going, refusals, strict=True) if reply and reply.errno == errno.EEXIST
+    ]
+    holders = dict(zip(taken, rtnl.links(taken), strict=True))
+    for item, reply in zip(going, refusals, strict=True):
+        if reply is not None:
+            name, holder = item.making.name, holders.get(item.making.name)
+            if holder is not None:
+                item.error = f"The name {name} is held by the {describe(holder)}; rename or remove that."
+            else:
+                item.error = f"The device {name} cannot be plugged: {reply.reason}."
+
+
+def _finish(rtnl: Rtnl, items: list[_Item]) -> None:
+    _set_up_inner_ends(_going_well(items))
+    for item in _going_well(items):
+        if item.tap is not None:
+            item.tap.persist()
+    failed = [item.link.index for item in items if item.error and item.link is not None]
+    delete_links(rtnl, failed)
+    done = _going_well(items)
+    found = rtnl.links([item.link.index for item in done if item.link is not None])
+    for item, link in zip(done, found, strict=True):
+        item.link = link
+        if link is None:
+            item.error = f"The device {item.making.name} was removed by somebody as soon as it was made."
+
+
+def _set_up_inner_ends(items: list[_Item]) -> None:
+    """Set the inner ends of veths up, from inside: a device is not set up from another namespace."""
+    guests: defaultdict[int, list[_Item]] = defaultdict(list)
+    for item in items:
+        if item.making.inner is not None:
+            guests[item.making.inner.netns_fd].append(item)
+    for descriptor, some in guests.items():
+        names = [item.making.inner.name for item in some if item.making.inner is not None]
+        try:
+            replies = inside(descriptor, [messages.set_link(name, up=True) for name in names])
+        except OSError as error:
+            for item in some:
+                item.error = f"The other end of {item.making.name} cannot be set up: {error.strerror}."
+            continue
+        for item, reply in zip(some, replies, strict=True):
+            # Whoever lives in there may have renamed it already, which is theirs to do.
+            if reply not in (0, errno.ENODEV):
+                item.error = f"The other end of {item.making.name} cannot be set up (errno {reply})."
+
+
+def inside(netns_fd: int, requests: Sequence[Request]) -> list[int]:
+    """Carry requests out in another namespace, and give the errno of each.
+
+    :raise OSError: it cannot be entered
+    """
+    with netns.visiting(netns_fd):
+        rtnl = Rtnl()
+    try:
+        return [reply.errno for reply in rtnl.batch(requests)]
+    finally:
+        rtnl.close()

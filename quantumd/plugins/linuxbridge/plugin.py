@@ -1,0 +1,261 @@
+"""Plugin ``linuxbridge``: a bridge for each network, and nothing needed but the kernel and CAP_NET_ADMIN."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from quantumd.core.changes import (
+    Attach,
+    Change,
+    Detach,
+    Done,
+    EnsureNetwork,
+    EnsurePort,
+    Failed,
+    Outcome,
+    RecordChange,
+    RemoveLeftover,
+    RemoveNetwork,
+    RemovePort,
+)
+from quantumd.core.model import Attachment, Json, Key, Kind, Network, Port
+from quantumd.core.names import MARK
+from quantumd.core.plan import Observed, Seen
+from quantumd.core.state import State
+from quantumd.host.netlink.monitor import Event, LinkMonitor, open_monitor_socket
+from quantumd.host.netlink.rtnl import Rtnl
+from quantumd.host.netlink.thread import NetlinkThread
+from quantumd.host.netns_watch import NamespaceWatch
+from quantumd.interfaces import Capabilities, INetworkPlugin, Notify
+from quantumd.plugins.linuxbridge.attach import Context, attach
+from quantumd.plugins.linuxbridge.awaited import Awaited
+from quantumd.plugins.linuxbridge.facts import gather
+from quantumd.plugins.linuxbridge.features import Features, probe
+from quantumd.plugins.linuxbridge.interests import Interests
+from quantumd.plugins.linuxbridge.judge import MAX_PORTS, judge
+from quantumd.plugins.linuxbridge.look import leftovers, see_network, see_plug
+from quantumd.plugins.linuxbridge.marks import temporary
+from quantumd.plugins.linuxbridge.networks import ensure_networks
+from quantumd.plugins.linuxbridge.removal import remove
+from quantumd.plugins.linuxbridge.terms import Plug, Role, bridge_of, plug_of
+from quantumd.plugins.linuxbridge.view import HostView, Snapshot
+
+SETTINGS: Mapping[str, Any] = {}
+
+_MTU = {
+    "type": "integer",
+    "minimum": 68,
+    "maximum": 65535,
+    "description": "The largest packet of the network's members, in bytes: set on its bridge and managed devices",
+}
+
+
+@implementer(INetworkPlugin)
+class LinuxBridgePlugin:
+    """See the module. With ``netns``, the path of a network namespace, that is its host instead of this process'."""
+
+    name = "linuxbridge"
+    fixed_ports = 0
+    batches = 1
+    unavailable: str | None = None
+    _log = Logger()
+
+    def __init__(self, reactor: Any, netns: str | None = None) -> None:
+        self.capabilities = _capabilities(Features())
+        self._reactor = reactor
+        self._thread = NetlinkThread(reactor, netns)
+        self._features = Features()
+        self._view = HostView()
+        self._interests = Interests()
+        self._monitor: LinkMonitor | None = None
+        self._namespaces = NamespaceWatch(reactor, self._namespace_changed)
+        self._awaited = Awaited(reactor, self._thread, self._names_changed)
+        self._notify: Notify = lambda _: None
+        self._state = State()
+        self._running = False
+
+    # --- its life
+
+    def start(self, notify: Notify) -> Deferred[None]:
+        """See INetworkPlugin."""
+        self._notify = notify
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        await self._thread.start()
+        self._features = await self._thread.call(probe)
+        self.capabilities = _capabilities(self._features)
+        opened = await self._thread.call(open_monitor_socket)
+        self._monitor = LinkMonitor(self._reactor, opened, self._told)
+        self._view.replace(await self._thread.call(Snapshot))
+        self._running = True
+        self._monitor.start()
+        self._namespaces.start()
+
+    def stop(self) -> Deferred[None]:
+        """See INetworkPlugin."""
+        if self._running:
+            self._running = False
+            self._namespaces.stop()
+            self._awaited.stop()
+            if self._monitor is not None:
+                self._monitor.stop()
+        return self._thread.stop()
+
+    # --- what the host tells
+
+    def _told(self, events: list[Event]) -> None:
+        names, routes, overrun = self._view.take(events)
+        if overrun:
+            self._log.warn("The kernel told more than could be read; looking at everything")
+            self._resync()
+        elif routes:
+            self._thread.call(Rtnl.default_routes).addCallbacks(self._view.replace_routes, self._broken)
+        self._names_changed(names)
+
+    def _resync(self) -> None:
+        def take(snapshot: Snapshot) -> None:
+            self._view.replace(snapshot)
+            self._notify(None)
+
+        self._thread.call(Snapshot).addCallbacks(take, self._broken)
+
+    def _broken(self, failure: Any) -> None:
+        if self._running:
+            self._log.failure("The host cannot be read", failure=failure)
+
+    def _names_changed(self, names: Iterable[str]) -> None:
+        keys = self._interests.concerned(names)
+        if keys:
+            self._notify(keys)
+
+    def _namespace_changed(self, name: str) -> None:
+        self._names_changed([_namespace_interest(name)])
+
+    # --- what is asked of it
+
+    def judge(self, state: State, change: RecordChange) -> Json:
+        """See INetworkPlugin."""
+        if self._monitor is not None and self._running:
+            self._monitor.doRead()
+        return judge(state, change, self._view, self._features)
+
+    def discover(self, state: State, keys: Collection[Key] | None) -> Deferred[Observed]:
+        """See INetworkPlugin."""
+        return Deferred.fromCoroutine(self._discover(state, keys))
+
+    async def _discover(self, state: State, keys: Collection[Key] | None) -> Observed:
+        self._state = state
+        records = [record for key in (state.every_key() if keys is None else keys) if (record := state.get(key))]
+        networks = [record for record in records if isinstance(record, Network)]
+        plugs = {
+            record.key: plug_of(record, state.networks[record.network_id])
+            for record in records
+            if isinstance(record, Attachment)
+        }
+        names: set[str] = set()
+        for network in networks:
+            mine = {bridge_of(network), MARK + network.id, temporary(network.id)}
+            self._interests.watch(network.key, mine)
+            names |= mine
+        for key, plug in plugs.items():
+            self._interests.watch(key, _interests_of(plug))
+            names |= {*plug.names, temporary(plug.ident)}
+        if keys is None:
+            self._interests.keep(state.every_key())
+        else:
+            for key in keys:
+                if state.get(key) is None:
+                    self._interests.forget(key)
+        places = {plug.place for plug in plugs.values() if plug.place is not None}
+        facts = await self._thread.call(
+            gather, None if keys is None else names, places, altnames=self._features.altnames
+        )
+        seen: dict[Key, Seen] = {network.key: see_network(facts, network) for network in networks}
+        for key, plug in plugs.items():
+            seen[key] = see_plug(facts, plug)
+            self._awaited.set(key, plug.device, _is_late(plug) and seen[key].waiting_for is not None)
+        for record in records:
+            if isinstance(record, Port):
+                seen[record.key] = Seen(not record.going)
+        return Observed(seen, leftovers(facts, state) if keys is None else ())
+
+    def apply(self, changes: Sequence[Change]) -> Deferred[Sequence[Outcome]]:
+        """See INetworkPlugin."""
+        return Deferred.fromCoroutine(self._apply(changes))
+
+    async def _apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        context = Context(self._features, self._view.default_routes)
+        outcomes = await self._thread.call(carry_out, changes, context)
+        # Devices follow their network's MTU, and are looked at only when somebody asks.
+        mended = [change.network.id for change in changes if isinstance(change, EnsureNetwork) and change.found]
+        keys = [Key(Kind.ATTACHMENT, n) for one in mended for n in self._state.network_attachments.get(one, ())]
+        if keys:
+            self._notify(keys)
+        return outcomes
+
+
+def carry_out(rtnl: Rtnl, changes: Sequence[Change], context: Context) -> list[Outcome]:
+    """Carry changes out in the netlink thread, phase by phase."""
+    outcomes: dict[int, Outcome] = {
+        place: Done() for place, change in enumerate(changes) if isinstance(change, EnsurePort)
+    }
+    removals = [
+        (place, change)
+        for place, change in enumerate(changes)
+        if isinstance(change, Detach | RemovePort | RemoveNetwork | RemoveLeftover)
+    ]
+    networks = [(place, change) for place, change in enumerate(changes) if isinstance(change, EnsureNetwork)]
+    plugs = [(place, change) for place, change in enumerate(changes) if isinstance(change, Attach)]
+    places = [place for place, _ in removals]
+    outcomes.update(zip(places, remove(rtnl, [change for _, change in removals]), strict=True))
+    made = ensure_networks(rtnl, [change for _, change in networks], context.features.altnames)
+    outcomes.update(zip([place for place, _ in networks], made, strict=True))
+    failed = {change.key for place, change in networks if isinstance(outcomes[place], Failed)}
+    context = Context(context.features, context.default_routes, failed)
+    plugged = attach(rtnl, [change for _, change in plugs], context)
+    outcomes.update(zip([place for place, _ in plugs], plugged, strict=True))
+    return [outcomes[place] for place in range(len(changes))]
+
+
+def _is_late(plug: Plug) -> bool:
+    return plug.role is Role.FOREIGN and plug.attachment.form.device is None and not plug.attachment.going
+
+
+def _namespace_interest(name: str) -> str:
+    # No device has a name with a slash.
+    return f"netns/{name}"
+
+
+def _interests_of(plug: Plug) -> set[str]:
+    names = set(plug.names)
+    if plug.place is not None and plug.place.name is not None:
+        names.add(_namespace_interest(plug.place.name))
+    return names
+
+
+def _capabilities(features: Features) -> Capabilities:
+    types = {
+        "vif": "a device of a guest: by name or altname, now or when it comes, or a tap or veth made for it",
+        "bridge": "a host interface that extends the network, on a VLAN or untagged",
+    }
+    if features.vxlan:
+        types["tunnel"] = "a VXLAN tunnel that extends the network to another site"
+    made = {"tap": features.tap, "veth": features.veth}
+    return Capabilities(
+        network_options={"type": "object", "properties": {"mtu": _MTU}, "additionalProperties": False},
+        attachment_types=types,
+        devices=tuple(name for name, there in made.items() if there),
+        tunnels=("vxlan",) if features.vxlan else (),
+        features={
+            "8021q": features.vlan,
+            "altnames": features.altnames,
+            "multi_queue": features.multi_queue,
+            "ports_per_network": MAX_PORTS,
+        },
+    )

@@ -1,0 +1,155 @@
+"""Taking off the host: what was made is removed, many at once; what is somebody else's is let go of."""
+
+from __future__ import annotations
+
+import errno
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import assert_never
+
+from quantumd.core.changes import Detach, Done, Failed, Outcome, RemoveLeftover, RemoveNetwork, RemovePort
+from quantumd.core.model import Network
+from quantumd.core.names import MARK
+from quantumd.host.netlink import messages
+from quantumd.host.netlink.groups import delete_links
+from quantumd.host.netlink.messages import Device
+from quantumd.host.netlink.parse import Link
+from quantumd.host.netlink.rtnl import Rtnl
+from quantumd.host.netlink.wire import Request
+from quantumd.plugins.linuxbridge.facts import Facts, gather
+from quantumd.plugins.linuxbridge.look import bridge_of_network
+from quantumd.plugins.linuxbridge.marks import describe, made_here, marks, owners, temporary
+from quantumd.plugins.linuxbridge.terms import Plug, Role, bridge_of, plug_of, remote_of
+
+Removal = Detach | RemovePort | RemoveNetwork | RemoveLeftover
+
+
+def remove(rtnl: Rtnl, changes: Sequence[Removal]) -> list[Outcome]:
+    """Carry removals out, and give one outcome for each. What is gone already is done."""
+    return _Removing(rtnl, changes).run()
+
+
+class _Removing:
+    def __init__(self, rtnl: Rtnl, changes: Sequence[Removal]) -> None:
+        self._rtnl = rtnl
+        self._changes = changes
+        self._outcomes: list[Outcome] = [Done() for _ in changes]
+        # For each device to be removed, or to be let go of, the places of the changes that ask for it.
+        self._doomed: defaultdict[int, set[int]] = defaultdict(set)
+        self._released: list[tuple[int, Link, list[Request]]] = []
+        self._tunnels: list[tuple[int, Link]] = []
+        self._facts = gather(rtnl, {device for change in changes for device in _devices(change)})
+
+    def run(self) -> list[Outcome]:
+        for place, change in enumerate(self._changes):
+            match change:
+                case Detach():
+                    self._detach(place, plug_of(change.attachment, change.network))
+                case RemoveNetwork(network):
+                    self._doom(place, bridge_of_network(self._facts, network), _half_made(self._facts, network.id))
+                case RemoveLeftover():
+                    self._remove_leftover(place, self._facts.links.get(int(change.leftover.handle["index"])))
+                case RemovePort():
+                    pass
+                case _:
+                    assert_never(change)
+        self._release()
+        self._remove_devices()
+        return self._outcomes
+
+    def _detach(self, place: int, plug: Plug) -> None:
+        self._doom(place, _half_made(self._facts, plug.ident))
+        named, marked = self._facts.find(plug.device), self._facts.find(plug.mark)
+        if plug.role is Role.FOREIGN:
+            for link in {link.index: link for link in (named, marked) if link is not None}.values():
+                self._let_go(place, plug, link)
+        elif plug.role is Role.TUNNEL:
+            if named is not None and made_here(named) and named.kind == "vxlan":
+                self._leave_tunnel(place, plug, named)
+        else:
+            self._doom(
+                place, *(link for link in (named, marked) if link and made_here(link) and plug.ident in marks(link))
+            )
+
+    def _let_go(self, place: int, plug: Plug, link: Link) -> None:
+        """Take somebody's device out of the bridge, as far as it is this attachment that put it there."""
+        mine = plug.ident in marks(link)
+        if made_here(link) or (marks(link) and not mine):
+            return
+        bridge = self._facts.find(plug.bridge)
+        requests = []
+        if bridge is not None and made_here(bridge) and link.master == bridge.index:
+            requests.append(messages.set_link(link.index, master=0))
+        if mine:
+            requests.append(messages.drop_altname(link.index, plug.mark))
+        self._released.append((place, link, requests))
+
+    def _leave_tunnel(self, place: int, plug: Plug, link: Link) -> None:
+        assert plug.attachment.form.tunnel is not None
+        remote = remote_of(plug.attachment.form.tunnel)
+        requests = []
+        if remote in self._facts.remotes.get(link.index, ()):
+            requests.append(messages.drop_remote(link.index, remote))
+        if plug.mark in link.altnames:
+            requests.append(messages.drop_altname(link.index, plug.mark))
+        self._released.append((place, link, requests))
+        self._tunnels.append((place, link))
+
+    def _remove_leftover(self, place: int, link: Link | None) -> None:
+        change = self._changes[place]
+        assert isinstance(change, RemoveLeftover)
+        # The index may be another device's by now.
+        if link is None or sorted(owners(link)) != list(change.leftover.handle["marks"]):
+            return
+        if made_here(link):
+            self._doom(place, link)
+            return
+        requests = [messages.drop_altname(link.index, MARK + ident) for ident in owners(link)]
+        bridge = self._facts.links.get(link.master)
+        if bridge is not None and made_here(bridge):
+            requests.append(messages.set_link(link.index, master=0))
+        self._released.append((place, link, requests))
+
+    def _doom(self, place: int, *links: Link | None) -> None:
+        for link in links:
+            if link is not None:
+                self._doomed[link.index].add(place)
+
+    def _release(self) -> None:
+        refused = self._rtnl.chains([requests for _, _, requests in self._released])
+        for (place, link, _), reply in zip(self._released, refused, strict=True):
+            if reply is not None and reply.errno != errno.ENODEV:
+                self._outcomes[place] = Failed(f"The {describe(link)} is not let go of: {reply.reason}.")
+        left = {link.index: self._rtnl.remotes(link.index) for _, link in self._tunnels}
+        for place, link in self._tunnels:
+            if not left[link.index]:
+                self._doom(place, link)
+
+    def _remove_devices(self) -> None:
+        for index, reply in delete_links(self._rtnl, self._doomed).items():
+            for place in self._doomed[index] if not reply.ok else ():
+                link = self._facts.links[index]
+                self._outcomes[place] = Failed(f"The {describe(link)} is not removed: {reply.reason}.")
+
+
+def _devices(change: Removal) -> set[Device]:
+    match change:
+        case Detach():
+            plug = plug_of(change.attachment, change.network)
+            return {*plug.names, temporary(plug.ident)}
+        case RemoveNetwork(network):
+            return _network_devices(network)
+        case RemoveLeftover():
+            return {int(change.leftover.handle["index"])}
+        case RemovePort():
+            return set()
+        case _:
+            assert_never(change)
+
+
+def _network_devices(network: Network) -> set[Device]:
+    return {bridge_of(network), MARK + network.id, temporary(network.id)}
+
+
+def _half_made(facts: Facts, ident: str) -> Link | None:
+    return facts.find(temporary(ident))
