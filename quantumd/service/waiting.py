@@ -41,6 +41,13 @@ class Waiters:
                     timeout.cancel()
         return self._store.state.get(key)
 
+    def release(self) -> None:
+        """Let everybody go with the record as it is now, because the daemon stops."""
+        waiting, self._waiting = self._waiting, {}
+        for everybody in waiting.values():
+            for woken in everybody:
+                woken.callback(None)
+
     def _committed(self, keys: Collection[Key], _: Sequence[Event]) -> None:
         if not self._waiting:
             return

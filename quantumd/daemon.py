@@ -1,0 +1,161 @@
+"""Floor 5: all parts put together, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Site
+
+from quantumd.admintoken import TokenError, admin_token
+from quantumd.api.access import token_hash
+from quantumd.api.settings import TOKEN, ApiSettings
+from quantumd.api.site import make_site
+from quantumd.config import Settings
+from quantumd.core.intent import Limits
+from quantumd.interfaces import INetworkPlugin
+from quantumd.listening import ListenError, listen
+from quantumd.service.convergence import Convergence
+from quantumd.service.quantum import Quantum
+from quantumd.service.waiting import Waiters
+from quantumd.store.errors import StoreError
+from quantumd.store.sqlite import SQLiteStore, boot_id
+
+#: Seconds that a batch which is being applied has to come to its end when the daemon stops.
+PATIENCE = 3.0
+#: Seconds in which the last answers leave.
+_FLUSH = 0.05
+
+
+class PluginError(Exception):
+    """The plugin cannot start. The text is one line that says what to do."""
+
+
+class Daemon(Service):
+    """quantumd as a service. What keeps it from starting is given to ``give_up``, in one line."""
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, settings: Settings, plugin: INetworkPlugin, give_up: Callable[[str], None]
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._plugin = plugin
+        self._give_up = give_up
+        self._store = SQLiteStore(reactor, settings.state, boot_id())
+        self._waiters = Waiters(self._store, reactor)
+        self._convergence = Convergence(self._store, plugin, reactor)
+        self._converging = False
+        self._ports: list[IListeningPort] = []
+        self._starting: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """Begin to start: the state, the plugin, and only then the sockets."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in the opposite order; what was begun is finished. Fires within 5 s."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _start(self) -> None:
+        await self._store.start()
+        site = self._make_site()
+        try:
+            await self._convergence.start()
+        except Exception as error:
+            raise PluginError(f"plugin {self._plugin.name} cannot start: {' '.join(str(error).split())}") from error
+        self._converging = True
+        for text in self._settings.listen:
+            self._ports.append(await listen(self._reactor, text, site))
+        self._log.info(
+            "quantumd is ready: plugin {plugin}, state {state}, listening on {listen}",
+            plugin=self._plugin.name,
+            state=self._settings.state,
+            listen=", ".join(self._settings.listen),
+        )
+
+    def _make_site(self) -> Site:
+        settings = self._settings
+        limits = Limits(settings.networks, settings.ports_per_network, self._plugin.fixed_ports)
+        quantum = Quantum(self._store, self._plugin, limits, self._convergence.wake)
+        registry = CollectorRegistry()
+        registry.register(_Loop(self._convergence))
+        secret = admin_token(settings.state.with_name("admin.token")) if settings.auth_mode == TOKEN else None
+        api = ApiSettings(
+            status_codes=settings.status_codes,
+            body_bytes=settings.body_bytes,
+            requests_per_second=settings.requests_per_second,
+            auth_mode=settings.auth_mode,
+            admin_token_hash=None if secret is None else token_hash(secret),
+        )
+        return make_site(quantum, self._waiters, self._store, self._plugin, api, self._reactor, registry)
+
+    def _failed(self, reason: Failure) -> None:
+        if isinstance(reason.value, StoreError | TokenError | PluginError | ListenError):
+            why = str(reason.value)
+            self._log.critical("quantumd cannot start: {why}", why=why)
+        else:
+            why = f"quantumd cannot start because of a fault of its own ({reason.getErrorMessage()}); see its log"
+            self._log.failure("quantumd cannot start", failure=reason)
+        self._give_up(why)
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            await self._within(PATIENCE, self._starting)
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
+        self._waiters.release()
+        if self._converging:
+            await self._within(PATIENCE, Deferred.fromCoroutine(self._convergence.stop()))
+        await self._store.stop()
+        await deferLater(self._reactor, _FLUSH)
+
+    async def _within(self, seconds: float, work: Deferred[None]) -> None:
+        """Wait for the work, but no longer than that."""
+        over: Deferred[None] = deferLater(self._reactor, seconds)
+        await DeferredList([work, over], fireOnOneCallback=True, consumeErrors=True)
+        if work.called:
+            over.cancel()
+        else:
+            self._log.warn("Stopping goes on without waiting any longer for what is being done")
+
+
+class _Loop(Collector):
+    """What the loop has done, for ``/metrics``."""
+
+    def __init__(self, convergence: Convergence) -> None:
+        self._convergence = convergence
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as of now."""
+        done = self._convergence.progress
+        changes = CounterMetricFamily(
+            "quantumd_changes", "Changes carried out on the host, by outcome", labels=["outcome"]
+        )
+        for outcome in ("applied", "failed"):
+            changes.add_metric([outcome], getattr(done, outcome))
+        yield changes
+        yield CounterMetricFamily(
+            "quantumd_repairs", "Records that were not as they should be, repaired", done.repaired
+        )
+        yield CounterMetricFamily(
+            "quantumd_leftovers", "Things of ours that belonged to nothing, removed", done.leftovers
+        )
+        yield CounterMetricFamily("quantumd_audits", "Looks at the whole host", done.audits)
+        yield GaugeMetricFamily("quantumd_backlog", "Records not yet as they should be", self._convergence.backlog)
+        yield GaugeMetricFamily(
+            "quantumd_retrying", "Records that failed and are tried again", self._convergence.retrying
+        )

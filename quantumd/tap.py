@@ -1,0 +1,110 @@
+"""Floor 5: ``twistd quantumd``. The only place that knows of the process it runs in."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from twisted.application.service import IService
+from twisted.plugin import getPlugins
+from twisted.python.usage import Options as UsageOptions
+
+from quantumd.config import DEFAULT_FILE, ConfigError, Settings, load
+from quantumd.daemon import Daemon
+from quantumd.interfaces import INetworkPlugin, INetworkPluginFactory
+from quantumd.listening import ListenError, make_endpoint, probe
+from quantumd.store.database import Database
+from quantumd.store.errors import StoreError
+from quantumd.store.sqlite import boot_id
+
+
+class Options(UsageOptions):
+    """What can be said on the command line; it goes over what the file says."""
+
+    synopsis = "[--config FILE] [--plugin NAME] [--state FILE] [--listen ENDPOINT ...]"
+    longdesc = "Serves layer-2 networks, ports and attachments behind a REST API. quantumctl talks to it."
+    optParameters = [
+        ["config", "c", None, f"Configuration file [default: {DEFAULT_FILE}, if it is there]"],
+        ["plugin", "p", None, "What carries the networks: linuxbridge, memory, or any installed plugin"],
+        ["state", "s", None, "File that the state is kept in"],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        self["listen"] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Twisted endpoint to listen on, such as tcp:9696:interface=127.0.0.1; may be given more than once."""
+        self["listen"].append(endpoint)
+
+    opt_l = opt_listen
+
+
+def makeService(options: Options) -> IService:
+    """The daemon, ready to be started. Ends the process with one line where it is known already that it cannot be."""
+    from twisted.internet import reactor
+
+    try:
+        settings, plugin = configure(options, reactor)
+        if _is_to_fork(options):
+            _look_ahead(settings)
+    except (ConfigError, StoreError, ListenError) as error:
+        _complain(str(error))
+        raise SystemExit(1) from None
+    return Daemon(reactor, settings, plugin, _give_up)
+
+
+def configure(options: Mapping[str, Any], reactor: Any) -> tuple[Settings, INetworkPlugin]:
+    """The settings that the options and the file come to, and the plugin that they name. Raises ConfigError."""
+    factories = list(getPlugins(INetworkPluginFactory))
+    path = Path(options["config"]) if options["config"] is not None else None
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    given = {name: options[name] for name in ("plugin", "state", "listen") if options[name]}
+    settings = load(path, given, factories, lambda factory, values: factory.build(reactor, values))
+    for text in settings.listen:
+        make_endpoint(reactor, text)
+    (factory,) = (factory for factory in factories if factory.name == settings.plugin)
+    return settings, factory.build(reactor, settings.plugin_settings)
+
+
+def _is_to_fork(options: Options) -> bool:
+    twistd = options.parent
+    return twistd is not None and not twistd["nodaemon"]
+
+
+def _look_ahead(settings: Settings) -> None:
+    """Find out what can be found out while there still is a terminal to say it on, and an exit status to give.
+
+    Raises StoreError or ListenError.
+    """
+    database = Database(settings.state, boot_id())
+    database.open()
+    database.close()
+    for text in settings.listen:
+        probe(text)
+
+
+def _complain(why: str) -> None:
+    # twistd has put its log in the place of sys.stderr; a daemon's goes nowhere, and its log has the line as well.
+    if sys.__stderr__ is not None:
+        sys.__stderr__.write(f"quantumd: {why}\n")
+        sys.__stderr__.flush()
+
+
+def _give_up(why: str) -> None:
+    from twisted.internet import reactor
+
+    _complain(why)
+    # twistd always ends with status 0 once its reactor ran. This is the last thing that the process does.
+    atexit.register(_end_with_failure)
+    reactor.stop()
+
+
+def _end_with_failure() -> NoReturn:
+    sys.stdout.flush()
+    os._exit(1)

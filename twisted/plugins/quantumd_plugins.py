@@ -1,0 +1,16 @@
+"""Tells quantumd of the network plugins that come with it. Imports none of them."""
+
+from quantumd.plugins.factory import LazyPluginFactory
+
+linuxbridge = LazyPluginFactory(
+    "linuxbridge",
+    "Linux bridges: needs nothing but the kernel, and root or CAP_NET_ADMIN",
+    "quantumd.plugins.linuxbridge",
+    "LinuxBridgePlugin",
+)
+memory = LazyPluginFactory(
+    "memory",
+    "No host at all: for trying the API out, and for tests",
+    "quantumd.plugins.memory",
+    "MemoryPlugin",
+)
