@@ -1,0 +1,230 @@
+"""The Klein application: takes each request through the order of judgement, and writes what comes of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import cache, partial
+from typing import Any
+
+import orjson
+from klein import Klein
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException
+
+from quantumd.api import faults
+from quantumd.api.access import CHALLENGE, Access
+from quantumd.api.headers import last_event_of, tags_of, wait_of
+from quantumd.api.jsonxml import to_xml
+from quantumd.api.media import REPRESENTATIONS, Format, acceptable, body_format, format_of, media_type_of, problem_type
+from quantumd.api.operations import Call, Handler, Reply
+from quantumd.api.parsing import parse
+from quantumd.api.queries import QueryJudge
+from quantumd.api.ratelimit import RateLimit
+from quantumd.api.request import ApiRequest
+from quantumd.api.routes import EVENTS, ROUTES, Route
+from quantumd.api.schemas import Body
+from quantumd.api.validation import BodyJudge
+from quantumd.core.errors import (
+    BadRequest,
+    Fault,
+    FieldError,
+    InternalError,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    OverLimit,
+    ServiceUnavailable,
+    TooManyRequests,
+    Unauthorized,
+)
+from quantumd.core.state import State
+from quantumd.interfaces import INetworkPlugin
+
+_PUBLIC = {route.path.split("/")[1] for route in ROUTES if route.public}
+#: How many errors are told in the one sentence for people; all of them are in ``errors``.
+_TOLD = 3
+
+
+class App:
+    """What stands between a request and its handler.
+
+    ``handlers`` has one for each route, by name. What the plugin takes is asked of it at the first request.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        state: Callable[[], State],
+        plugin: INetworkPlugin,
+        access: Access,
+        limit: RateLimit,
+        status_codes: str,
+    ) -> None:
+        self._handlers = handlers
+        self._state = state
+        self._plugin = plugin
+        self._access = access
+        self._limit = limit
+        self._status_codes = status_codes
+        self._body = cache(self._judge_of_body)
+        self._query = cache(self._judge_of_query)
+        self.klein = Klein()
+        self.klein.url_map.merge_slashes = False
+        for route in ROUTES:
+            self._add(route)
+        self.klein.handle_errors(Exception)(lambda request, failure: self.failed(request, failure))
+
+    def admit(self, request: ApiRequest) -> None:
+        """The first judgement, before it is known whether there is anything at the path: who calls, and how often."""
+        if request.segments is not None and request.segments[0] in _PUBLIC:
+            return
+        request.caller = self._access.authenticate(request)
+        seconds = self._limit.admit(request.caller.name)
+        if seconds:
+            request.setHeader("Retry-After", str(seconds))
+            raise TooManyRequests(f"These are more requests than this daemon takes of one caller; wait {seconds} s.")
+
+    def refuse(self, request: ApiRequest, fault: Fault) -> bytes:
+        """Answer with the fault; returns the body."""
+        if isinstance(fault, Unauthorized):
+            request.setHeader("WWW-Authenticate", CHALLENGE)
+        elif isinstance(fault, ServiceUnavailable):
+            request.setHeader("Retry-After", str(faults.RETRY_AFTER))
+        form = request.suffix or format_of(
+            acceptable(request.text_header(b"Accept"), REPRESENTATIONS) or media_type_of(Format.JSON)
+        )
+        members = faults.problem(fault, self._status_codes)
+        return request.answer(members["status"], problem_type(form), faults.problem_body(members, form))
+
+    def failed(self, request: ApiRequest, failure: Failure) -> bytes:
+        """Answer with what a handler, or the search for one, raised."""
+        error = failure.value
+        if isinstance(error, Fault):
+            fault = error
+        elif isinstance(error, HTTPException) and error.code in (404, 405):
+            fault = _unrouted(request, error)
+        else:
+            ident = secrets.token_hex(6)
+            self._log.failure(
+                "internal error {ident} in {operation}", failure, ident=ident, operation=request.operation
+            )
+            fault = InternalError(f"quantumd failed to answer this; its log says why, under the id {ident}.")
+        if request.startedWriting:
+            request.channel.loseConnection()
+            return b""
+        return self.refuse(request, fault)
+
+    def _add(self, route: Route) -> None:
+        handler = partial(self._judge, route)
+        handler.__name__ = route.name  # type: ignore[attr-defined]
+        self.klein.route(route.path, methods=[route.method], endpoint=route.name)(handler)
+
+    def _judge(self, route: Route, request: ApiRequest, **ids: str) -> bytes | Coroutine[Any, Any, bytes]:
+        request.operation = route.name
+        if route.media_type is not None and request.suffix is not None:
+            raise NotFound("This is to be had in one format only; leave the suffix out of the path.")
+        if route.target is not None:
+            route.target(self._state(), ids)
+        if request.oversized:
+            raise OverLimit("The body has more bytes than [limits] body_bytes allows.")
+        content = request.content.read() if route.body is not None else b""
+        form = body_format(request.text_header(b"Content-Type"), request.suffix) if content else Format.JSON
+        media_type = _media_type(route, request)
+        call = self._read(route, request, ids, content, form)
+        reply = self._handlers[route.name](call)
+        if isinstance(reply, Reply) and reply.stream is None:
+            return _answer(route, request, media_type, reply)
+        return _answer_later(route, request, media_type, reply)
+
+    def _read(self, route: Route, request: ApiRequest, ids: Mapping[str, str], content: bytes, form: Format) -> Call:
+        """The request as its handler takes it. Raises BadRequest with everything that is wrong with it."""
+        query, errors = self._query(route).read(request.query)
+        body, detail = None, "The request is not valid"
+        if route.body is not None:
+            declared, judge = self._body(route)
+            try:
+                body = _parsed(declared, content, form)
+                errors += [] if body is None else judge.errors(body)
+            except BadRequest as malformed:
+                errors += malformed.errors
+        last_event = None
+        if route.media_type == EVENTS:
+            try:
+                last_event = last_event_of(request.text_header(b"Last-Event-ID"))
+            except BadRequest as malformed:
+                errors += malformed.errors
+        if errors:
+            told = "; ".join(f"{error.path} {error.message}" for error in errors[:_TOLD])
+            more = f"; and {len(errors) - _TOLD} more" if len(errors) > _TOLD else ""
+            raise BadRequest(f"{detail}; correct it and send it again: {told}{more}.", errors)
+        return Call(
+            caller=request.caller,
+            path=request.resource_path,
+            ids=ids,
+            query=query,
+            body=body,
+            tags=tags_of(request.text_headers(b"If-Match")) if route.matches else None,
+            wait=wait_of(request.text_headers(b"Prefer")) if route.waits else None,
+            last_event=last_event,
+        )
+
+    def _judge_of_body(self, route: Route) -> tuple[Body, BodyJudge]:
+        assert route.body is not None
+        body = route.body(self._plugin.capabilities)
+        return body, BodyJudge(body)
+
+    def _judge_of_query(self, route: Route) -> QueryJudge:
+        return QueryJudge(route.query(self._plugin.capabilities))
+
+
+def _parsed(declared: Body, content: bytes, form: Format) -> Any:
+    if content:
+        return parse(content, form, declared.anything)
+    if declared.optional:
+        return None
+    raise BadRequest("There is no body.", [FieldError(declared.key, "is missing: there is no body")])
+
+
+def _media_type(route: Route, request: ApiRequest) -> str:
+    """The media type of the reply. Raises NotAcceptable."""
+    if route.media_type is None and request.suffix is not None:
+        return media_type_of(request.suffix)
+    offers = REPRESENTATIONS if route.media_type is None else (route.media_type,)
+    found = acceptable(request.text_header(b"Accept"), offers)
+    if found is None and request.segments != ["openapi.json"]:
+        raise NotAcceptable(f"Accept has none of what there is: {', '.join(offers)}; ask for one of these.")
+    return found or offers[0]
+
+
+def _answer(route: Route, request: ApiRequest, media_type: str, reply: Reply) -> bytes:
+    body = reply.body
+    if not isinstance(body, bytes):
+        xml = format_of(media_type) is Format.XML
+        body = to_xml(body, route.root) if xml else orjson.dumps(body, default=dict)
+    request.answer(reply.status, media_type, body)
+    for name, value in reply.headers.items():
+        request.setHeader(name, value)
+    return body
+
+
+async def _answer_later(route: Route, request: ApiRequest, media_type: str, reply: Reply | Awaitable[Reply]) -> bytes:
+    if not isinstance(reply, Reply):
+        return _answer(route, request, media_type, await reply)
+    assert reply.stream is not None
+    request.begin(reply.status, media_type)
+    if request.method != b"HEAD":
+        await reply.stream(request)
+    return b""
+
+
+def _unrouted(request: ApiRequest, error: HTTPException) -> Fault:
+    """The fault for what the router says; 404 and 405 are all that it can."""
+    if error.code == 405:
+        verbs = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+        request.setHeader("Allow", verbs)
+        return MethodNotAllowed(f"This resource does not take this method; it takes {verbs}.")
+    return NotFound("There is nothing at this path; GET / names what there is.")

@@ -1,0 +1,73 @@
+"""Counts and durations for Prometheus. The registry is a parameter, so that other parts add theirs to the same page."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from quantumd.core.model import AttachmentStatus, Record, Status
+from quantumd.core.state import State
+
+#: What a request is counted under that met no route.
+NO_ROUTE = "none"
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
+
+
+class Requests:
+    """Counts what was answered."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._answered = Counter(
+            "quantumd_requests",
+            "Requests answered, by operation and HTTP status",
+            ("operation", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "quantumd_request_seconds",
+            "From the end of a request to the end of its answer, by operation",
+            ("operation",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+    def answered(self, operation: str, status: int, seconds: float) -> None:
+        """One request was answered."""
+        self._answered.labels(operation, str(status)).inc()
+        self._seconds.labels(operation).observe(seconds)
+
+
+class Resources(Collector):
+    """How many resources there are in each status, and whether the plugin's backend can be used; counted when asked."""
+
+    def __init__(self, state: Callable[[], State], is_up: Callable[[], bool], streams: Callable[[], int]) -> None:
+        self._state = state
+        self._is_up = is_up
+        self._streams = streams
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as of now."""
+        state = self._state()
+        resources = GaugeMetricFamily("quantumd_resources", "Resources, by kind and status", labels=("kind", "status"))
+        _count(resources, "network", Status, state.networks.values())
+        _count(resources, "port", Status, state.ports.values())
+        _count(resources, "attachment", AttachmentStatus, state.attachments.values())
+        yield resources
+        yield GaugeMetricFamily("quantumd_plugin_up", "Whether the plugin's backend can be used", float(self._is_up()))
+        yield GaugeMetricFamily("quantumd_event_streams", "Clients that follow GET /events", self._streams())
+
+
+def _count(
+    family: GaugeMetricFamily,
+    kind: str,
+    statuses: Iterable[Status | AttachmentStatus],
+    records: Iterable[Record],
+) -> None:
+    tally = Tally(record.status for record in records)
+    for status in statuses:
+        family.add_metric((kind, str(status)), tally[status])

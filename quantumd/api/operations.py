@@ -1,0 +1,252 @@
+"""The fifteen operations, between a request that was judged and the application.
+
+Each takes a :class:`Call` and gives a :class:`Reply`; neither knows of bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from twisted.web.http import Request
+
+from quantumd.api.access import Caller
+from quantumd.api.forms import attachment_form, network_form, port_form
+from quantumd.api.queries import next_link, page
+from quantumd.api.representations import (
+    DELETED,
+    attachment_entry,
+    attachment_entry_anywhere,
+    location,
+    network_entry,
+    port_entry,
+    represent,
+)
+from quantumd.core.intent import etag
+from quantumd.core.model import Attachment, Record
+from quantumd.service.quantum import Quantum
+from quantumd.service.waiting import Waiters
+
+
+@frozen(kw_only=True)
+class Call:
+    """A request that was judged: ``path`` is the resource's, as asked for; ``body`` and ``query`` are valid; ``tags``
+    are those of ``If-Match``, ``wait`` the seconds of ``Prefer: wait`` and ``last_event`` the number of
+    ``Last-Event-ID``, each None without one."""
+
+    caller: Caller
+    path: str
+    ids: Mapping[str, str] = field(factory=dict)
+    query: Mapping[str, Any] = field(factory=dict)
+    body: Any = None
+    tags: list[str] | None = None
+    wait: int | None = None
+    last_event: int | None = None
+
+    @property
+    def network_id(self) -> str:
+        """The network of the path."""
+        return self.ids["network_id"]
+
+    @property
+    def port_id(self) -> str:
+        """The port of the path."""
+        return self.ids["port_id"]
+
+
+@frozen(kw_only=True)
+class Reply:
+    """What to answer: a JSON object, or bytes of the media type of the route, and then what ``stream`` writes to the
+    request until it is done; ``headers`` are those that do not follow from the body."""
+
+    body: Mapping[str, Any] | bytes
+    stream: Callable[[Request], Awaitable[None]] | None = None
+    status: int = 200
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+Handler = Callable[[Call], Reply | Awaitable[Reply]]
+
+
+class Operations:
+    """Each method is the operation of that name in :mod:`~quantumd.api.routes`."""
+
+    def __init__(self, quantum: Quantum, waiters: Waiters) -> None:
+        self._quantum = quantum
+        self._waiters = waiters
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """The operations by name."""
+        return {
+            "list_networks": self.list_networks,
+            "show_network": self.show_network,
+            "create_network": self.create_network,
+            "update_network": self.update_network,
+            "delete_network": self.delete_network,
+            "list_ports": self.list_ports,
+            "show_port": self.show_port,
+            "create_port": self.create_port,
+            "delete_port": self.delete_port,
+            "show_attachment": self.show_attachment,
+            "plug_attachment": self.plug_attachment,
+            "unplug_attachment": self.unplug_attachment,
+            "list_network_attachments": self.list_network_attachments,
+            "plug_anywhere": self.plug_anywhere,
+            "list_attachments": self.list_attachments,
+        }
+
+    # --- networks
+
+    def list_networks(self, call: Call) -> Reply:
+        """Operation 1."""
+        networks = sorted(self._quantum.state.networks.values(), key=lambda network: network.serial)
+        found = page(
+            networks,
+            call.query,
+            {"name": lambda network: network.name, "status": lambda network: network.status},
+            lambda network: network.id,
+            lambda network, marker: network.id == marker,
+        )
+        return _listed(call, "networks", [network_entry(network) for network in found.entries], found.next_marker)
+
+    def show_network(self, call: Call) -> Reply | Awaitable[Reply]:
+        """Operation 2."""
+        return self._show(call, lambda: self._quantum.find_network(call.network_id))
+
+    async def create_network(self, call: Call) -> Reply:
+        """Operation 3."""
+        form = dict(network_form(call.body))
+        tenant_id = form.pop("tenant_id", call.caller.tenant_id)
+        return await self._accepted(call, self._quantum.create_network(form, tenant_id))
+
+    async def update_network(self, call: Call) -> Reply:
+        """Operation 4."""
+        patch = network_form(call.body)
+        return await self._accepted(call, self._quantum.update_network(call.network_id, patch, call.tags))
+
+    async def delete_network(self, call: Call) -> Reply:
+        """Operation 5."""
+        return await self._accepted(call, self._quantum.delete_network(call.network_id, call.tags))
+
+    # --- ports
+
+    def list_ports(self, call: Call) -> Reply:
+        """Operation 6."""
+        state = self._quantum.state
+
+        def plugged(port_id: str) -> str | None:
+            latest = state.latest(port_id)
+            return None if latest is None else latest.id
+
+        found = page(
+            state.ports_of(call.network_id),
+            call.query,
+            {"status": lambda port: port.status, "attachment": lambda port: plugged(port.id)},
+            lambda port: port.id,
+            lambda port, marker: port.id == marker,
+        )
+        return _listed(call, "ports", [port_entry(port, state) for port in found.entries], found.next_marker)
+
+    def show_port(self, call: Call) -> Reply | Awaitable[Reply]:
+        """Operation 7."""
+        return self._show(call, lambda: self._quantum.find_port(call.network_id, call.port_id))
+
+    async def create_port(self, call: Call) -> Reply:
+        """Operation 8."""
+        return await self._accepted(call, self._quantum.create_port(call.network_id, port_form(call.body)))
+
+    async def delete_port(self, call: Call) -> Reply:
+        """Operation 9."""
+        return await self._accepted(call, self._quantum.delete_port(call.network_id, call.port_id, call.tags))
+
+    # --- attachments
+
+    def show_attachment(self, call: Call) -> Reply | Awaitable[Reply]:
+        """Operation 10."""
+        return self._show(call, lambda: self._quantum.find_attachment(call.network_id, call.port_id))
+
+    async def plug_attachment(self, call: Call) -> Reply:
+        """Operation 11."""
+        form = attachment_form(call.body)
+        return await self._accepted(call, self._quantum.plug(call.network_id, call.port_id, form, call.tags))
+
+    async def unplug_attachment(self, call: Call) -> Reply:
+        """Operation 12."""
+        return await self._accepted(call, self._quantum.unplug(call.network_id, call.port_id, call.tags))
+
+    def list_network_attachments(self, call: Call) -> Reply:
+        """Operation 13."""
+        return self._attachments(call, self._quantum.state.attachments_of(call.network_id), attachment_entry)
+
+    async def plug_anywhere(self, call: Call) -> Reply:
+        """Operation 14."""
+        return await self._accepted(call, self._quantum.plug_anywhere(call.network_id, attachment_form(call.body)))
+
+    def list_attachments(self, call: Call) -> Reply:
+        """Operation 15."""
+        attachments = self._quantum.state.attachments
+        everywhere = [attachments[serial] for serial in sorted(attachments)]
+        return self._attachments(call, everywhere, attachment_entry_anywhere)
+
+    # --- what they share
+
+    def _attachments(
+        self, call: Call, records: Sequence[Attachment], entry: Callable[[Attachment], Mapping[str, Any]]
+    ) -> Reply:
+        def marker_of(attachment: Attachment) -> str:
+            alone = len(self._quantum.state.holders(("id", attachment.id))) == 1
+            return attachment.id if alone else _exact_marker(attachment)
+
+        found = page(
+            records,
+            call.query,
+            {
+                "id": lambda attachment: attachment.id,
+                "type": lambda attachment: attachment.form.type,
+                "status": lambda attachment: attachment.status,
+            },
+            marker_of,
+            lambda attachment, marker: marker in (attachment.id, _exact_marker(attachment)),
+        )
+        return _listed(call, "attachments", [entry(record) for record in found.entries], found.next_marker)
+
+    def _show(self, call: Call, find: Callable[[], Record]) -> Reply | Awaitable[Reply]:
+        return self._shown(call, find()) if call.wait is None else self._show_settled(call, find)
+
+    async def _show_settled(self, call: Call, find: Callable[[], Record]) -> Reply:
+        await self._waiters.settled(find().key, call.wait or 0)
+        return self._shown(call, find())
+
+    def _shown(self, call: Call, record: Record) -> Reply:
+        return Reply(body=represent(record, self._quantum.state), headers=_headers(call, record))
+
+    async def _accepted(self, call: Call, accepting: Deferred[Any]) -> Reply:
+        record: Record = await accepting
+        now: Record | None = record
+        if call.wait is not None:
+            now = await self._waiters.settled(record.key, call.wait)
+        shown = record if now is None else now
+        body = represent(shown, self._quantum.state)
+        if now is None:
+            for representation in body.values():
+                representation["status"] = DELETED
+        headers = {"Location": location(shown), **_headers(call, shown)}
+        return Reply(body=body, status=202, headers=headers)
+
+
+def _exact_marker(attachment: Attachment) -> str:
+    """While a VIF moves, two attachments have its id; the serial tells them apart (and no id has a ``/`` in it)."""
+    return f"{attachment.id}/{attachment.serial}"
+
+
+def _headers(call: Call, record: Record) -> dict[str, str]:
+    headers = {"ETag": f'"{etag(record)}"'}
+    return headers if call.wait is None else {**headers, "Preference-Applied": f"wait={call.wait}"}
+
+
+def _listed(call: Call, key: str, entries: Sequence[Mapping[str, Any]], next_marker: str | None) -> Reply:
+    link = {} if next_marker is None else {"Link": next_link(call.path, call.query, next_marker)}
+    return Reply(body={key: entries}, headers=link)

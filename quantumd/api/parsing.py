@@ -1,0 +1,95 @@
+"""From the bytes of a body to a JSON value that is safe to judge: strictly, and without coercing anything."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+from quantumd.api.jsonxml import MAX_DEPTH, from_xml
+from quantumd.api.media import Format
+from quantumd.api.validation import shown
+from quantumd.core.errors import BadRequest, FieldError
+from quantumd.core.model import Json
+
+_HOW = {
+    Format.JSON: "The body is malformed; send one JSON object in UTF-8.",
+    Format.XML: "The body is malformed; send one XML document in UTF-8.",
+}
+
+
+def parse(body: bytes, form: Format, schema: Json) -> Any:
+    """The body as a JSON value. Raises BadRequest for everything that is no JSON (RFC 8259) or XML in UTF-8, has a name
+    twice in one object, a number that is none, half a surrogate pair, or more levels than anybody needs.
+
+    The schema tells what a text in XML means, and has no say for JSON.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _malformed(form, f"is not UTF-8 from byte {error.start} on") from None
+    value = from_xml(text, schema) if form is Format.XML else _json(text)
+    _walk(value, form, 1)
+    return value
+
+
+def _json(text: str) -> Any:
+    if text.startswith("\ufeff"):
+        raise _malformed(Format.JSON, "begins with a byte order mark; leave it out")
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int)
+    except RecursionError:
+        raise _malformed(Format.JSON, f"has more than {MAX_DEPTH} levels") from None
+    except json.JSONDecodeError as error:
+        raise _malformed(Format.JSON, f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        seen: set[str] = set()
+        twice = [name for name, _ in pairs if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+        errors = [FieldError(shown(name), "is given more than once") for name in dict.fromkeys(twice)]
+        raise BadRequest("The body gives a field twice.", errors)
+    return fields
+
+
+def _constant(name: str) -> NoReturn:
+    raise _malformed(Format.JSON, f"{name} is no JSON number")
+
+
+def _int(digits: str) -> int:
+    # No integer of the contract needs more than 64 bits, and what is stored and sent cannot have more.
+    value = int(digits) if len(digits) <= 20 else None
+    if value is None or not -(2**63) <= value < 2**63:
+        raise _malformed(Format.JSON, f"the number {shown(digits)} is too large")
+    return value
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise _malformed(Format.JSON, f"the number {shown(digits)} is too large")
+    return value
+
+
+def _walk(value: Any, form: Format, depth: int) -> None:
+    """Look at every text and level."""
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise _malformed(form, "has half of a surrogate pair") from None
+    elif depth > MAX_DEPTH:
+        raise _malformed(form, f"has more than {MAX_DEPTH} levels")
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _walk(name, form, depth)
+            _walk(inner, form, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _walk(inner, form, depth + 1)
+
+
+def _malformed(form: Format, message: str) -> BadRequest:
+    return BadRequest(_HOW[form], [FieldError("body", message)])

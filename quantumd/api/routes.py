@@ -1,0 +1,367 @@
+"""The table of everything that can be asked for: the only list of paths, verbs, parameters and faults there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from quantumd.api import schemas
+from quantumd.core.errors import (
+    AlreadyAttached,
+    AttachmentNotFound,
+    AttachmentsPlugged,
+    BadRequest,
+    Fault,
+    IdInUse,
+    InternalError,
+    NetworkNotFound,
+    NotAcceptable,
+    NotFound,
+    OverLimit,
+    PluginFault,
+    PortInUse,
+    PortNotFound,
+    PreconditionFailed,
+    ServiceUnavailable,
+    TooManyRequests,
+    Unauthorized,
+    UnsupportedMediaType,
+    all_faults,
+)
+from quantumd.core.intent import find_attachment, find_network, find_port, live_network, live_port
+from quantumd.core.model import Json
+from quantumd.core.state import State
+from quantumd.interfaces import Capabilities
+
+#: The ids of a path, by the names that the route's path gives them.
+Ids = Mapping[str, str]
+
+TEXT = "text/plain"
+EVENTS = "text/event-stream"
+JSON_ONLY = "application/json"
+
+_Target = Callable[[State, Ids], object]
+_Query = Callable[[Capabilities], Mapping[str, Json]]
+
+
+def _no_query(_: Capabilities) -> Mapping[str, Json]:
+    return {}
+
+
+def _network(state: State, ids: Ids) -> object:
+    return find_network(state, ids["network_id"])
+
+
+def _live_network(state: State, ids: Ids) -> object:
+    return live_network(state, ids["network_id"])
+
+
+def _port(state: State, ids: Ids) -> object:
+    return find_port(state, ids["network_id"], ids["port_id"])
+
+
+def _live_port(state: State, ids: Ids) -> object:
+    return live_port(state, ids["network_id"], ids["port_id"])
+
+
+def _attachment(state: State, ids: Ids) -> object:
+    return find_attachment(state, ids["network_id"], ids["port_id"])
+
+
+def _fault(_: State, ids: Ids) -> object:
+    if ids["name"] not in all_faults():
+        raise NotFound("There is no fault of this name; the 'type' of a fault is the path of its description.")
+    return None
+
+
+@frozen(kw_only=True)
+class Route:
+    """One verb on one path.
+
+    ``name`` is the handler's and the OpenAPI operation's; ``target`` raises where what has to be there is not;
+    ``reply`` names a schema of :mod:`~quantumd.api.shapes`; ``media_type`` is set where the reply is in that one and
+    not in JSON or XML (then there is no suffix either); ``root`` is the element that a reply with several members has
+    in XML. ``public``: open to everybody. ``waits``: takes ``Prefer: wait``; ``matches``: takes ``If-Match``;
+    ``lists``: comes in pages.
+    """
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    reply: str
+    status: int = 200
+    faults: tuple[type[Fault], ...] = ()
+    body: Callable[[Capabilities], schemas.Body] | None = None
+    query: _Query = _no_query
+    target: _Target | None = None
+    media_type: str | None = None
+    root: str = "reply"
+    public: bool = False
+    waits: bool = False
+    matches: bool = False
+    lists: bool = False
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the ids in the path."""
+        return tuple(re.findall(r"<(\w+)>", self.path))
+
+    def every_fault(self) -> tuple[type[Fault], ...]:
+        """Its own faults, and those that any request may meet with."""
+        everybody: tuple[type[Fault], ...] = (BadRequest, NotAcceptable, OverLimit, InternalError)
+        known = () if self.public else (Unauthorized, TooManyRequests)
+        body = () if self.body is None else (UnsupportedMediaType,)
+        return tuple(dict.fromkeys((*everybody, *known, *body, *self.faults)))
+
+
+_NETWORK = "/networks/<network_id>"
+_PORT = f"{_NETWORK}/ports/<port_id>"
+_PLUG = (NetworkNotFound, AlreadyAttached, PortInUse, PluginFault, ServiceUnavailable)
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        name="list_networks",
+        method="GET",
+        path="/networks",
+        summary="List the networks, oldest first",
+        reply="Networks",
+        lists=True,
+        query=lambda _: schemas.NETWORK_QUERY,
+    ),
+    Route(
+        name="create_network",
+        method="POST",
+        path="/networks",
+        summary="Make a network",
+        reply="NetworkReply",
+        status=202,
+        body=schemas.network_create,
+        faults=(IdInUse, PluginFault, ServiceUnavailable),
+        waits=True,
+    ),
+    Route(
+        name="show_network",
+        method="GET",
+        path=_NETWORK,
+        summary="Show a network",
+        reply="NetworkReply",
+        target=_network,
+        faults=(NetworkNotFound,),
+        waits=True,
+    ),
+    Route(
+        name="update_network",
+        method="PUT",
+        path=_NETWORK,
+        summary="Rename a network, or change its options",
+        reply="NetworkReply",
+        status=202,
+        body=schemas.network_update,
+        target=_live_network,
+        faults=(NetworkNotFound, PreconditionFailed, IdInUse, PluginFault, ServiceUnavailable),
+        waits=True,
+        matches=True,
+    ),
+    Route(
+        name="delete_network",
+        method="DELETE",
+        path=_NETWORK,
+        summary="Delete a network and its ports, into which nothing may be plugged",
+        reply="NetworkReply",
+        status=202,
+        target=_network,
+        faults=(NetworkNotFound, PreconditionFailed, AttachmentsPlugged, PluginFault, ServiceUnavailable),
+        waits=True,
+        matches=True,
+    ),
+    Route(
+        name="list_ports",
+        method="GET",
+        path=f"{_NETWORK}/ports",
+        summary="List the ports of a network, oldest first",
+        reply="Ports",
+        lists=True,
+        query=lambda _: schemas.PORT_QUERY,
+        target=_network,
+        faults=(NetworkNotFound,),
+    ),
+    Route(
+        name="create_port",
+        method="POST",
+        path=f"{_NETWORK}/ports",
+        summary="Make a port",
+        reply="PortReply",
+        status=202,
+        body=schemas.port_create,
+        target=_live_network,
+        faults=(NetworkNotFound, IdInUse, PluginFault, ServiceUnavailable),
+        waits=True,
+    ),
+    Route(
+        name="show_port",
+        method="GET",
+        path=_PORT,
+        summary="Show a port and what is plugged into it",
+        reply="PortReply",
+        target=_port,
+        faults=(NetworkNotFound, PortNotFound),
+        waits=True,
+    ),
+    Route(
+        name="delete_port",
+        method="DELETE",
+        path=_PORT,
+        summary="Delete a port, into which nothing may be plugged",
+        reply="PortReply",
+        status=202,
+        target=_port,
+        faults=(
+            NetworkNotFound,
+            PortNotFound,
+            PreconditionFailed,
+            AttachmentsPlugged,
+            PluginFault,
+            ServiceUnavailable,
+        ),
+        waits=True,
+        matches=True,
+    ),
+    Route(
+        name="show_attachment",
+        method="GET",
+        path=f"{_PORT}/attachment",
+        summary="Show what is plugged into a port",
+        reply="AttachmentReply",
+        target=_attachment,
+        faults=(NetworkNotFound, PortNotFound, AttachmentNotFound),
+        waits=True,
+    ),
+    Route(
+        name="plug_attachment",
+        method="PUT",
+        path=f"{_PORT}/attachment",
+        summary="Plug something into a port",
+        reply="AttachmentReply",
+        status=202,
+        body=schemas.attachment_plug,
+        target=_live_port,
+        faults=(*_PLUG, PortNotFound, PreconditionFailed, IdInUse),
+        waits=True,
+        matches=True,
+    ),
+    Route(
+        name="unplug_attachment",
+        method="DELETE",
+        path=f"{_PORT}/attachment",
+        summary="Unplug what is in a port",
+        reply="AttachmentReply",
+        status=202,
+        target=_attachment,
+        faults=(
+            NetworkNotFound,
+            PortNotFound,
+            AttachmentNotFound,
+            PreconditionFailed,
+            PluginFault,
+            ServiceUnavailable,
+        ),
+        waits=True,
+        matches=True,
+    ),
+    Route(
+        name="list_network_attachments",
+        method="GET",
+        path=f"{_NETWORK}/attachments",
+        summary="List what is plugged into a network, oldest first",
+        reply="Attachments",
+        lists=True,
+        query=schemas.attachment_query,
+        target=_network,
+        faults=(NetworkNotFound,),
+    ),
+    Route(
+        name="plug_anywhere",
+        method="POST",
+        path=f"{_NETWORK}/attachments",
+        summary="Plug something into a free port of a network, or into a new one",
+        reply="AttachmentReply",
+        status=202,
+        body=schemas.attachment_plug,
+        target=_live_network,
+        faults=(*_PLUG, IdInUse),
+        waits=True,
+    ),
+    Route(
+        name="list_attachments",
+        method="GET",
+        path="/attachments",
+        summary="List what is plugged into any network, oldest first",
+        reply="AttachmentsAnywhere",
+        lists=True,
+        query=schemas.attachment_query,
+    ),
+    Route(
+        name="show_service",
+        method="GET",
+        path="/",
+        summary="What this is, and where to go from here",
+        reply="Service",
+        root="quantumd",
+    ),
+    Route(
+        name="show_extensions",
+        method="GET",
+        path="/extensions",
+        summary="What the plugin takes: options, types of attachment, capabilities",
+        reply="Extensions",
+        root="extensions",
+    ),
+    Route(
+        name="follow_events",
+        method="GET",
+        path="/events",
+        summary="Follow what happens, as server-sent events",
+        reply="Events",
+        media_type=EVENTS,
+    ),
+    Route(
+        name="show_openapi",
+        method="GET",
+        path="/openapi.json",
+        summary="This document",
+        reply="OpenApi",
+        media_type=JSON_ONLY,
+        public=True,
+    ),
+    Route(
+        name="show_health",
+        method="GET",
+        path="/health",
+        summary="Whether the plugin's backend can be used (200), or is away (503)",
+        reply="Health",
+        root="health",
+        public=True,
+    ),
+    Route(
+        name="show_metrics",
+        method="GET",
+        path="/metrics",
+        summary="Counts and durations, in the text format of Prometheus",
+        reply="Metrics",
+        media_type=TEXT,
+    ),
+    Route(
+        name="show_fault",
+        method="GET",
+        path="/faults/<name>",
+        summary="What a fault means",
+        reply="FaultDescription",
+        target=_fault,
+        faults=(NotFound,),
+        root="fault",
+        public=True,
+    ),
+)

@@ -1,0 +1,115 @@
+"""The whole edge as a ``twisted.web`` site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+
+from quantumd.api.access import Access
+from quantumd.api.app import App
+from quantumd.api.events import EventStreams
+from quantumd.api.metrics import Requests, Resources
+from quantumd.api.openapi import OpenApi
+from quantumd.api.operations import Call, Operations, Reply
+from quantumd.api.pages import Pages
+from quantumd.api.ratelimit import RateLimit
+from quantumd.api.request import SERVER, ApiChannel, ApiRequest
+from quantumd.api.settings import ApiSettings
+from quantumd.core.errors import Fault, NotFound
+from quantumd.interfaces import INetworkPlugin, IStateStore
+from quantumd.service.quantum import Quantum
+from quantumd.service.waiting import Waiters
+
+#: Seconds after which a connection on which nothing is asked is closed.
+IDLE = 60
+
+
+class ApiSite(Site):
+    """Bounds what it reads, speaks problem details where it can, and ends the event streams when it stops."""
+
+    protocol = ApiChannel  # type: ignore[assignment]
+    requestFactory = ApiRequest
+
+    def __init__(
+        self, app: App, streams: EventStreams, requests: Requests, body_bytes: int, clock: IReactorTime
+    ) -> None:
+        super().__init__(_Edge(app), timeout=IDLE, reactor=clock, parsePOSTFormSubmission=False)
+        self.displayTracebacks = False
+        self.app = app
+        self.requests = requests
+        self.body_bytes = body_bytes
+        self.clock = clock
+        self._streams = streams
+
+    def stopFactory(self) -> None:
+        """Nothing listens any more: who follows events is told by the end of the stream."""
+        self._streams.close()
+        super().stopFactory()
+
+    def log(self, request: Request) -> None:
+        """Write changes to the log; reads are only counted."""
+        if request.method not in (b"GET", b"HEAD"):
+            super().log(request)
+
+
+class _Edge(Resource):
+    """Judges who calls before anything is looked for."""
+
+    isLeaf = True
+
+    def __init__(self, app: App) -> None:
+        super().__init__()
+        self._app = app
+        self._klein = app.klein.resource()
+
+    def render(self, request: Any) -> Any:
+        """Hand the request to Klein, or refuse it."""
+        request.setHeader("Server", SERVER)
+        try:
+            self._app.admit(request)
+            if request.segments is None:
+                raise NotFound("There is nothing at this path; GET / names what there is.")
+        except Fault as fault:
+            request.write(self._app.refuse(request, fault))
+            request.finish()
+            return NOT_DONE_YET
+        request.postpath = [segment.encode() for segment in request.segments]
+        return self._klein.render(request)
+
+
+def make_site(
+    quantum: Quantum,
+    waiters: Waiters,
+    store: IStateStore,
+    plugin: INetworkPlugin,
+    settings: ApiSettings,
+    clock: IReactorTime,
+    registry: CollectorRegistry,
+) -> ApiSite:
+    """The site to listen with, on as many endpoints as there are.
+
+    ``store`` must have been started before the first request, and ``plugin`` too: what it takes is asked of it then.
+    ``registry`` is what ``/metrics`` shows; this adds to it.
+    """
+    streams = EventStreams(store, clock)
+    registry.register(Resources(lambda: store.state, lambda: plugin.unavailable is None, lambda: len(streams)))
+    openapi = OpenApi(plugin, settings)
+    pages = Pages(plugin, settings.status_codes, registry, openapi.document)
+
+    def follow_events(call: Call) -> Reply:
+        return Reply(body=b"", stream=lambda request: streams.follow(request, call.last_event))
+
+    app = App(
+        {**Operations(quantum, waiters).handlers, **pages.handlers, "follow_events": follow_events},
+        lambda: store.state,
+        plugin,
+        Access(settings),
+        RateLimit(settings.requests_per_second, clock),
+        settings.status_codes,
+    )
+    return ApiSite(app, streams, Requests(registry), settings.body_bytes, clock)
