@@ -54,8 +54,8 @@ class Narrator:
         try:
             self.call(method, path, body)
         except Refused as refusal:
-            print(f"  < {paint(str(refusal).splitlines()[0], _DIM)}")
-            if name not in str(refusal):
+            print(f"  < {refusal.name}: {refusal}")
+            if refusal.name != name:
                 raise DemoFailed(f"{method} {path} was refused, but not with {name}") from refusal
         else:
             raise DemoFailed(f"{method} {path} was not refused")
