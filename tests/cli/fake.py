@@ -370,7 +370,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                     status = STANDARD.get(fault.status, fault.status) if api.standard else fault.status
                     self._reply(status, "application/problem+json", _json(fault.problem | {"status": status}))
 
-        do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - so they are called
+        do_GET = do_POST = do_PUT = do_DELETE = _serve
 
         def _reply(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status, "whatever")
