@@ -17,7 +17,16 @@ from quantumd.api import faults
 from quantumd.api.access import CHALLENGE, Access
 from quantumd.api.headers import last_event_of, tags_of, wait_of
 from quantumd.api.jsonxml import to_xml
-from quantumd.api.media import REPRESENTATIONS, Format, acceptable, body_format, format_of, media_type_of, problem_type
+from quantumd.api.media import (
+    REPRESENTATIONS,
+    Format,
+    acceptable,
+    body_format,
+    format_of,
+    media_type_of,
+    problem_format,
+    problem_type,
+)
 from quantumd.api.operations import Call, Handler, Reply
 from quantumd.api.parsing import parse
 from quantumd.api.queries import QueryJudge
@@ -94,9 +103,7 @@ class App:
             request.setHeader("WWW-Authenticate", CHALLENGE)
         elif isinstance(fault, ServiceUnavailable):
             request.setHeader("Retry-After", str(faults.RETRY_AFTER))
-        form = request.suffix or format_of(
-            acceptable(request.text_header(b"Accept"), REPRESENTATIONS) or media_type_of(Format.JSON)
-        )
+        form = problem_format(request.text_header(b"Accept"), request.suffix)
         members = faults.problem(fault, self._status_codes)
         return request.answer(members["status"], problem_type(form), faults.problem_body(members, form))
 

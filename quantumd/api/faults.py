@@ -16,6 +16,7 @@ from quantumd.core.errors import (
     AttachmentsPlugged,
     BadRequest,
     Fault,
+    FieldError,
     IdInUse,
     InternalError,
     MethodNotAllowed,
@@ -97,7 +98,8 @@ def problem(fault: Fault, status_codes: str) -> dict[str, Any]:
         "detail": fault.detail,
     }
     if isinstance(fault, BadRequest):
-        members["errors"] = [{"path": error.path, "message": error.message} for error in fault.errors]
+        errors = fault.errors or (FieldError("body", fault.detail),)
+        members["errors"] = [{"path": error.path, "message": error.message} for error in errors]
     return members
 
 

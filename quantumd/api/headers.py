@@ -10,17 +10,16 @@ from quantumd.core.errors import BadRequest, FieldError
 #: The longest that a request can wait for its resource to settle, in seconds.
 LONGEST_WAIT = 60
 
-_PREFERENCE = re.compile(
-    r"""\s*([!#$%&'*+\-.^_`|~\w]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*))?[^,]*(?:,|$)""", re.ASCII
-)
+_ENTRY = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _ENTITY_TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)|[^,]*(?:,|$)')
 
 
 def wait_of(values: Sequence[str]) -> int | None:
     """The seconds of the first ``wait`` in the ``Prefer`` headers (RFC 7240), at most 60; None without a valid one."""
-    for name, value in _PREFERENCE.findall(",".join(values)):
-        if name.lower() == "wait":
-            digits = value.strip('"')
+    for entry in _ENTRY.findall(",".join(values)):
+        name, _, value = entry.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            digits = value.strip().strip('"')
             if not re.fullmatch("[0-9]+", digits):
                 return None
             return LONGEST_WAIT if len(digits.lstrip("0")) > 2 else min(LONGEST_WAIT, int(digits))

@@ -23,6 +23,7 @@ REPRESENTATIONS = (JSON, XML, "text/xml")
 
 _FORMATS = {JSON: Format.JSON, XML: Format.XML, "text/xml": Format.XML}
 _PROBLEMS = {Format.JSON: "application/problem+json", Format.XML: "application/problem+xml"}
+_FORMATS_OF_FAULTS = {JSON: Format.JSON, **{name: form for form, name in _PROBLEMS.items()}, **_FORMATS}
 _SUFFIXES = {".json": Format.JSON, ".xml": Format.XML}
 
 
@@ -49,9 +50,15 @@ def problem_type(form: Format) -> str:
     return _PROBLEMS[form]
 
 
+def problem_format(accept: str | None, suffix: Format | None) -> Format:
+    """The format of a fault: that of the reply that there would have been, else JSON, as a fault is always told."""
+    found = acceptable(accept, tuple(_FORMATS_OF_FAULTS))
+    return suffix or (Format.JSON if found is None else _FORMATS_OF_FAULTS[found])
+
+
 def body_format(content_type: str | None, suffix: Format | None) -> Format:
     """The format of a request's body. Raises UnsupportedMediaType for any but JSON and XML in UTF-8."""
-    if content_type is None:
+    if not content_type:
         return suffix or Format.JSON
     media_type, parameters = _parse_media_type(content_type)
     form = _FORMATS.get(media_type)
