@@ -61,13 +61,13 @@ class Daemon(Service):
 
     def startService(self) -> None:
         """Begin to start: the state, the plugin, and only then the sockets."""
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        super().startService()  # type: ignore[no-untyped-call]
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._failed)
 
     def stopService(self) -> Deferred[None]:
         """Stop in the opposite order; what was begun is finished. Fires within 5 s."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 
     async def _start(self) -> None:
