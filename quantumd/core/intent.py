@@ -85,22 +85,24 @@ def live_network(state: State, network_id: str) -> Network:
 
 def create_network(tx: Transaction, judge: Judge, limits: Limits, body: Json, tenant_id: str) -> Network:
     """Operation 3. ``body`` is the normalised request: ``name``, and maybe ``id`` and ``options``."""
-    asked = {**body, "tenant_id": tenant_id}
+    asked = {**body, "options": body.get("options") or {}, "tenant_id": tenant_id}
     ident = body.get("id") or new_id()
     known = tx.state.networks.get(ident)
-    if known is not None:
-        return _repeated(known, asked)
+    if known is not None and not known.going and known.created_with == asked:
+        return known
     network = Network(
         serial=tx.serial(),
         id=ident,
         name=body["name"],
         tenant_id=tenant_id,
-        options=body.get("options") or {},
+        options=asked["options"],
         created_at=tx.now,
         updated_at=tx.now,
         created_with=asked,
     )
-    data = _judged(tx, judge, EnsureNetwork(network), lambda: _room_for_network(tx.state, limits))
+    data = _judged(
+        tx, judge, EnsureNetwork(network), lambda: _unused(known, ident), lambda: _room_for_network(tx.state, limits)
+    )
     network = evolve(network, data=data)
     tx.put(network)
     tx.emit("created", network)
@@ -112,14 +114,14 @@ def create_network(tx: Transaction, judge: Judge, limits: Limits, body: Json, te
 def update_network(tx: Transaction, judge: Judge, network_id: str, patch: Json, match: Match) -> Network:
     """Operation 4. ``patch`` has ``name`` or ``options`` or both; an option that is null is taken back."""
     network = live_network(tx.state, network_id)
-    match(network)
     options = {**network.options, **(patch.get("options") or {})}
     options = {name: value for name, value in options.items() if value is not None}
     asked = evolve(network, name=patch.get("name", network.name), options=options)
     if asked == network:
+        match(network)
         return network
     asked = evolve(asked, status=Status.IN_PROGRESS, revision=network.revision + 1, updated_at=tx.now)
-    asked = evolve(asked, data=_judged(tx, judge, EnsureNetwork(asked)))
+    asked = evolve(asked, data=_judged(tx, judge, EnsureNetwork(asked), lambda: match(network)))
     tx.put(asked)
     tx.emit("updated", asked)
     return asked
@@ -128,15 +130,18 @@ def update_network(tx: Transaction, judge: Judge, network_id: str, patch: Json, 
 def delete_network(tx: Transaction, judge: Judge, network_id: str, match: Match) -> Network:
     """Operation 5. The network's ports go with it."""
     network = find_network(tx.state, network_id)
-    match(network)
     if network.going:
+        match(network)
         return network
-    if tx.state.has_plugged(network_id):
-        raise AttachmentsPlugged(
-            f"Network {network_id} has attachments plugged into it; unplug them first "
-            f"(GET /networks/{network_id}/attachments lists them)."
-        )
-    judge(tx.state, RemoveNetwork(network))
+
+    def unplugged() -> None:
+        if tx.state.has_plugged(network_id):
+            raise AttachmentsPlugged(
+                f"Network {network_id} has attachments plugged into it; unplug them first "
+                f"(GET /networks/{network_id}/attachments lists them)."
+            )
+
+    _judged(tx, judge, RemoveNetwork(network), lambda: match(network), unplugged)
     for port in tx.state.ports_of(network_id):
         if not port.going:
             _leave(tx, port)
@@ -169,25 +174,28 @@ def live_port(state: State, network_id: str, port_id: str) -> Port:
 def create_port(tx: Transaction, judge: Judge, limits: Limits, network_id: str, body: Json) -> Port:
     """Operation 8. ``body`` is the normalised request: maybe ``id`` and ``options``."""
     network = live_network(tx.state, network_id)
-    asked = {**body, "network_id": network_id}
+    asked = {**body, "options": body.get("options") or {}, "network_id": network_id}
     ident = body.get("id") or new_id()
     known = tx.state.ports.get(ident)
-    if known is not None:
-        return _repeated(known, asked)
+    if known is not None and not known.going and known.created_with == asked:
+        return known
     port = _port(tx, network_id, ident, asked)
-    return _add_port(tx, _judge_new_port(tx, judge, limits, network, port))
+    return _add_port(tx, _judge_new_port(tx, judge, limits, network, port, lambda: _unused(known, ident)))
 
 
 def delete_port(tx: Transaction, judge: Judge, network_id: str, port_id: str, match: Match) -> Port:
     """Operation 9."""
     port = find_port(tx.state, network_id, port_id)
-    match(port)
     if port.going:
+        match(port)
         return port
-    plugged = tx.state.plugged(port_id)
-    if plugged is not None:
-        raise AttachmentsPlugged(f"Attachment {plugged.id!r} is plugged into port {port_id}; unplug it first.")
-    judge(tx.state, RemovePort(port, tx.state.networks[network_id]))
+
+    def unplugged() -> None:
+        plugged = tx.state.plugged(port_id)
+        if plugged is not None:
+            raise AttachmentsPlugged(f"Attachment {plugged.id!r} is plugged into port {port_id}; unplug it first.")
+
+    _judged(tx, judge, RemovePort(port, tx.state.networks[network_id]), lambda: match(port), unplugged)
     return _leave(tx, port)
 
 
@@ -207,13 +215,16 @@ def plug(tx: Transaction, judge: Judge, network_id: str, port_id: str, form: For
     """Operation 11."""
     port = live_port(tx.state, network_id, port_id)
     there = tx.state.plugged(port_id)
-    match(there)
-    if there is not None:
-        if there.form == form:
-            return there
-        other = "in another form" if there.id == form.id else f"as it has attachment {there.id!r}"
-        raise PortInUse(f"Port {port_id} cannot take {form.id!r} {other}; unplug it first or use another port.")
-    return _plug(tx, judge, port, form)
+    if there is not None and there.form == form:
+        match(there)
+        return there
+
+    def vacant() -> None:
+        if there is not None:
+            other = "in another form" if there.id == form.id else f"as it has attachment {there.id!r}"
+            raise PortInUse(f"Port {port_id} cannot take {form.id!r} {other}; unplug it first or use another port.")
+
+    return _plug(tx, port, _judge_plug(tx, judge, port, form, lambda: match(there), vacant))
 
 
 def plug_anywhere(tx: Transaction, judge: Judge, limits: Limits, network_id: str, form: Form) -> Attachment:
@@ -222,32 +233,31 @@ def plug_anywhere(tx: Transaction, judge: Judge, limits: Limits, network_id: str
     for there in tx.state.holders(("id", form.id)):
         if not there.going and there.network_id == network_id and there.form == form:
             return there
-    port = _free_port(tx.state, network_id)
-    if port is not None:
-        return _plug(tx, judge, port, form)
+    free = tx.state.free_port(network_id)
+    port = free or _port(tx, network_id, new_id(), {})
 
-    def admit(port: Port) -> Port:
+    def admitted() -> None:
+        nonlocal port
+        if free is not None:
+            return
         if limits.fixed_ports:
             raise PortInUse(f"All ports of network {network_id} are taken, and there can be no more; unplug something.")
-        return _judge_new_port(tx, judge, limits, network, port)
+        port = _judge_new_port(tx, judge, limits, network, port)
 
-    return _plug(tx, judge, _port(tx, network_id, new_id(), {"network_id": network_id}), form, admit)
+    attachment = _judge_plug(tx, judge, port, form, admitted)
+    return _plug(tx, port if free is not None else _add_port(tx, port), attachment)
 
 
 def unplug(tx: Transaction, judge: Judge, network_id: str, port_id: str, match: Match) -> Attachment:
     """Operation 12."""
     attachment = find_attachment(tx.state, network_id, port_id)
-    match(attachment)
     if attachment.going:
+        match(attachment)
         return attachment
     port = tx.state.ports[port_id]
-    judge(tx.state, Detach(attachment, port, tx.state.networks[network_id]))
+    _judged(tx, judge, Detach(attachment, port, tx.state.networks[network_id]), lambda: match(attachment))
     attachment = evolve(
-        attachment,
-        status=AttachmentStatus.DETACHING,
-        fault=None,
-        revision=attachment.revision + 1,
-        updated_at=tx.now,
+        attachment, status=AttachmentStatus.DETACHING, revision=attachment.revision + 1, updated_at=tx.now
     )
     tx.put(attachment)
     tx.emit("updated", attachment)
@@ -270,24 +280,23 @@ def _judged(tx: Transaction, judge: Judge, change: RecordChange, *checks: Callab
     return data
 
 
-def _repeated(known: _R, asked: Json) -> _R:
-    if known.going:
-        raise IdInUse(f"The id {known.id} is that of something that is being deleted; use another, or wait.")
-    if known.created_with != asked:
-        raise IdInUse(f"The id {known.id} is in use; leave the id out or use another.")
-    return known
+def _unused(known: Network | Port | None, ident: str) -> None:
+    if known is not None and known.going:
+        raise IdInUse(f"The id {ident} is that of something that is being deleted; use another, or wait.")
+    if known is not None:
+        raise IdInUse(f"The id {ident} is in use; leave the id out or use another.")
 
 
 def _room_for_network(state: State, limits: Limits) -> None:
-    if len(state.networks) >= limits.networks:
+    if state.live_networks >= limits.networks:
         raise OverLimit(
-            f"There are {len(state.networks)} networks, and [limits] networks allows {limits.networks}; "
+            f"There are {state.live_networks} networks, and [limits] networks allows {limits.networks}; "
             "delete one or raise the limit."
         )
 
 
 def _room_for_port(state: State, limits: Limits, network_id: str) -> None:
-    there = len(state.network_ports.get(network_id, ()))
+    there = state.live_ports.get(network_id, 0)
     if there >= limits.ports_per_network:
         raise OverLimit(
             f"Network {network_id} has {there} ports, and [limits] ports_per_network allows "
@@ -308,9 +317,11 @@ def _port(tx: Transaction, network_id: str, ident: str, asked: Json) -> Port:
     )
 
 
-def _judge_new_port(tx: Transaction, judge: Judge, limits: Limits, network: Network, port: Port) -> Port:
+def _judge_new_port(
+    tx: Transaction, judge: Judge, limits: Limits, network: Network, port: Port, *checks: Callable[[], object]
+) -> Port:
     """The port with the plugin's data, if there is room for it."""
-    data = _judged(tx, judge, EnsurePort(port, network), lambda: _room_for_port(tx.state, limits, network.id))
+    data = _judged(tx, judge, EnsurePort(port, network), *checks, lambda: _room_for_port(tx.state, limits, network.id))
     return evolve(port, data=data)
 
 
@@ -321,16 +332,8 @@ def _add_port(tx: Transaction, port: Port) -> Port:
     return port
 
 
-def _free_port(state: State, network_id: str) -> Port | None:
-    """The oldest port with nothing in it, else the oldest whose attachment is on its way out."""
-    free = [port for port in state.ports_of(network_id) if not port.going and state.plugged(port.id) is None]
-    return next((port for port in free if state.latest(port.id) is None), free[0] if free else None)
-
-
-def _plug(
-    tx: Transaction, judge: Judge, port: Port, form: Form, admit: Callable[[Port], Port] | None = None
-) -> Attachment:
-    """Plug the form into the port; ``admit`` judges a port that is not in the state yet, in the same go."""
+def _judge_plug(tx: Transaction, judge: Judge, port: Port, form: Form, *checks: Callable[[], object]) -> Attachment:
+    """The form as an attachment of the port, with the plugin's data; neither needs to be in the state yet."""
     attachment = Attachment(
         serial=0,
         network_id=port.network_id,
@@ -340,16 +343,18 @@ def _plug(
         updated_at=tx.now,
     )
 
-    def admitted() -> None:
-        nonlocal port
-        if admit is not None:
-            port = admit(port)
+    def ask_plugin() -> None:
+        nonlocal attachment
+        change = Attach(attachment, port, tx.state.networks[port.network_id])
+        attachment = evolve(attachment, data=judge(tx.state, change))
 
-    change = Attach(attachment, port, tx.state.networks[port.network_id])
-    data = _judged(tx, judge, change, lambda: _unclaimed(tx.state, attachment), admitted)
-    if admit is not None:
-        port = _add_port(tx, port)
-    attachment = evolve(attachment, serial=tx.serial(), data=data)
+    # The claims come last, since the device may be one that the plugin found or named.
+    raise_first(*checks, ask_plugin, lambda: _unclaimed(tx.state, attachment))
+    return attachment
+
+
+def _plug(tx: Transaction, port: Port, attachment: Attachment) -> Attachment:
+    attachment = evolve(attachment, serial=tx.serial())
     tx.put(attachment)
     tx.emit("created", attachment)
     _bump(tx, port)
@@ -373,7 +378,7 @@ def _bump(tx: Transaction, port: Port) -> None:
 
 
 def _leave(tx: Transaction, record: _R) -> _R:
-    record = evolve(record, status=Status.DELETING, fault=None, revision=record.revision + 1, updated_at=tx.now)
+    record = evolve(record, status=Status.DELETING, revision=record.revision + 1, updated_at=tx.now)
     tx.put(record)
     tx.emit("updated", record)
     return record

@@ -42,10 +42,12 @@ def ifname_problem(name: str) -> str | None:
         return f"a device name is at most {IFNAME_BYTES} bytes"
     if name in (".", ".."):
         return f"{name!r} is no device name"
-    if any(char in "/:" or char.isspace() for char in name):
+    if any(char in "/: \t\n\v\f\r" for char in name):
         return "a device name has no '/', ':' or white space"
     if any(ord(char) < 0x21 or 0x7F <= ord(char) < 0xA0 or 0xD800 <= ord(char) < 0xE000 for char in name):
         return "a device name has no control characters"
+    if b"\xa0" in name.encode("utf-8", "surrogatepass"):
+        return f"the kernel takes a byte of the name {name!r} for a space"
     if "%" in name:
         return "a device name has no '%': the kernel would number it"
     return None

@@ -22,10 +22,8 @@ def settle(tx: Transaction, key: Key, revision: int, outcome: Outcome, repaired:
     if record is None or isinstance(outcome, Blocked):
         return
     if record.revision != revision:
-        if isinstance(outcome, Done) and not record.going:
+        if isinstance(outcome, Done):
             _put(tx, record, record.status, record.fault, outcome.plugin)
-        elif isinstance(outcome, Done) and isinstance(record, Attachment) and not record.was_plugged:
-            tx.put(evolve(record, was_plugged=True, plugin=outcome.plugin))
         return
     if isinstance(outcome, Failed):
         fault = tx.fault(outcome.name, outcome.message, record.fault)

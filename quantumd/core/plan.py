@@ -34,9 +34,9 @@ class Seen:
     """What the host shows of one record.
 
     ``present``: something of it is there, so that there is something to remove. ``differences``: what is not as the
-    record asks, in words for people; a present record without differences needs nothing. ``waiting_for``: it can be
-    neither made nor found at present, and the plugin will notify when that changes. ``plugin`` and ``up`` are as in
-    :class:`~quantumd.core.changes.Done`.
+    record asks, in words for people; a present record without differences needs nothing. ``waiting_for``, of an
+    attachment only: it can be neither made nor found at present, and the plugin will notify when that changes.
+    ``plugin`` and ``up`` are as in :class:`~quantumd.core.changes.Done`.
     """
 
     present: bool
@@ -77,7 +77,11 @@ class Plan:
 
 
 def closure(state: State, keys: Iterable[Key]) -> set[Key]:
-    """The keys and those of the records that they build on: a port's network, an attachment's port and network."""
+    """The keys and those of the records that have a part in what becomes of them.
+
+    Those that they build on (a port's network, an attachment's port and network), and the ports that a network which
+    is being deleted takes with it.
+    """
     closed = set()
     for key in keys:
         record = state.get(key)
@@ -86,6 +90,8 @@ def closure(state: State, keys: Iterable[Key]) -> set[Key]:
         closed.add(key)
         if not isinstance(record, Network):
             closed.add(Key(Kind.NETWORK, record.network_id))
+        elif record.going:
+            closed.update(Key(Kind.PORT, ident) for ident in state.network_ports.get(record.id, ()))
         if isinstance(record, Attachment):
             closed.add(Key(Kind.PORT, record.port_id))
     return closed
@@ -155,16 +161,18 @@ class _Planner:
             self.changes[network.key] = EnsureNetwork(network, seen.differences)
 
     def _remove_network(self, network: Network) -> None:
-        for serial in self.state.network_attachments.get(network.id, {}):
+        for serial in self.state.network_attachments.get(network.id, ()):
             self.blocked[network.key] = Key(Kind.ATTACHMENT, serial)
             return
-        for ident in self.state.network_ports.get(network.id, {}):
+        present = self.observed.of(network.key).present
+        for ident in self.state.network_ports.get(network.id, ()):
             key = Key(Kind.PORT, ident)
             self.visit(key)
-            if key in self.blocked:
+            # The ports' removal comes first in the batch; but a network with nothing to remove would be gone before it.
+            if key in self.blocked or (key in self.changes and not present):
                 self.blocked[network.key] = key
                 return
-        if self.observed.of(network.key).present:
+        if present:
             self.changes[network.key] = RemoveNetwork(network)
         else:
             self.settled[network.key] = Done()
@@ -226,7 +234,7 @@ class _Planner:
     def _settle(self, key: Key, seen: Seen) -> bool:
         if seen.in_order:
             self.settled[key] = Done(seen.plugin, seen.up)
-        elif seen.waiting_for is not None:
+        elif seen.waiting_for is not None and key.kind is Kind.ATTACHMENT:
             self.settled[key] = Waiting(seen.waiting_for, seen.plugin)
         else:
             return False

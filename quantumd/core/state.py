@@ -6,16 +6,15 @@ and going back, costs nothing, and one change costs the same however much there 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from attrs import evolve, field, frozen
 from rpds import HashTrieMap
 
-from quantumd.core.model import Attachment, Event, FaultRecord, Form, Key, Kind, Network, Port, Record
-
-#: What an attachment occupies while it is there: its port, its id, its device. See :func:`claims`.
-Claim = tuple[str | int | None, ...]
+from quantumd.core.claims import Claim, claims, excludes
+from quantumd.core.model import Attachment, Event, FaultRecord, Key, Kind, Network, Port, Record
 
 #: One item of a network's ``data``: each is that network's alone.
 Allocation = tuple[str, object]
@@ -27,35 +26,6 @@ def _none() -> HashTrieMap[_K, None]:
     return HashTrieMap()
 
 
-def claims(attachment: Attachment) -> list[Claim]:
-    """What this attachment occupies. Two attachments with one claim may exclude each other: see :func:`excludes`."""
-    form, name = attachment.form, attachment.device_name
-    found: list[Claim] = [("port", attachment.port_id), ("id", form.id)]
-    if form.tunnel is not None:
-        found.append(tunnel_claim(form))
-    elif name is not None:
-        found.append(("device", name, form.vlan))
-    return found
-
-
-def tunnel_claim(form: Form) -> Claim:
-    """What a tunnel occupies on the host: the kernel has one device for each of these, whatever its remotes."""
-    assert form.tunnel is not None
-    return ("tunnel", form.tunnel.kind, form.tunnel.local, form.tunnel.port, form.tunnel.vni)
-
-
-def excludes(one: Attachment, other: Attachment, claim: Claim) -> bool:
-    """Whether two attachments with this claim in common cannot be plugged at the same time.
-
-    Tunnels of one network share a device, one remote each; everything else has its claims for itself.
-    """
-    if claim[0] != "tunnel":
-        return True
-    assert one.form.tunnel is not None
-    assert other.form.tunnel is not None
-    return one.network_id != other.network_id or one.form.tunnel.remote == other.form.tunnel.remote
-
-
 @frozen(kw_only=True)
 class State:
     """Everything that was accepted. Lists are in the order of ``serial``, which is the order of creation."""
@@ -65,11 +35,15 @@ class State:
     attachments: HashTrieMap[int, Attachment] = field(factory=HashTrieMap)
     next_serial: int = 1
     next_event: int = 1
-    # Indices, kept by Transaction alone.
+    # Indices, kept by Transaction alone. ``live_…`` count what is not being deleted. ``free`` has those ports of a
+    # network that take a plug, oldest first: with nothing in them (False), or with something on its way out (True).
     network_ports: HashTrieMap[str, HashTrieMap[str, None]] = field(factory=HashTrieMap)
     network_attachments: HashTrieMap[str, HashTrieMap[int, None]] = field(factory=HashTrieMap)
     claimed: HashTrieMap[Claim, tuple[int, ...]] = field(factory=HashTrieMap)
     allocated: HashTrieMap[Allocation, str] = field(factory=HashTrieMap)
+    live_networks: int = 0
+    live_ports: HashTrieMap[str, int] = field(factory=HashTrieMap)
+    free: HashTrieMap[tuple[str, bool], tuple[tuple[int, str], ...]] = field(factory=HashTrieMap)
 
     def get(self, key: Key) -> Record | None:
         """The record of that key, or None."""
@@ -105,6 +79,13 @@ class State:
         """What the port shows: what is plugged, else the last one that is on its way out."""
         serials = self.claimed.get(("port", port_id), ())
         return self.attachments[serials[-1]] if serials else None
+
+    def free_port(self, network_id: str) -> Port | None:
+        """The network's oldest port with nothing in it, else the oldest whose attachment is on its way out."""
+        for leaving in (False, True):
+            for _, ident in self.free.get((network_id, leaving), ()):
+                return self.ports[ident]
+        return None
 
     def has_plugged(self, network_id: str) -> bool:
         """Whether anything is plugged into the network that is not on its way out."""
@@ -154,13 +135,24 @@ class Transaction:
                 allocated = _free(allocated, before)
                 for item in record.data.items():
                     allocated = allocated.insert(item, record.id)
-            self.state = evolve(state, networks=state.networks.insert(record.id, record), allocated=allocated)
+            self.state = evolve(
+                state,
+                networks=state.networks.insert(record.id, record),
+                allocated=allocated,
+                live_networks=state.live_networks + _birth(before, record),
+            )
         elif isinstance(record, Port):
-            index = state.network_ports
-            if record.id not in state.ports:
+            index, old = state.network_ports, state.ports.get(record.id)
+            if old is None:
                 members = index.get(record.network_id, _none()).insert(record.id, None)
                 index = index.insert(record.network_id, members)
-            self.state = evolve(state, ports=state.ports.insert(record.id, record), network_ports=index)
+            self.state = evolve(
+                state,
+                ports=state.ports.insert(record.id, record),
+                network_ports=index,
+                live_ports=_count(state.live_ports, record.network_id, _birth(old, record)),
+            )
+            self._file(record)
         else:
             self._put_attachment(record)
 
@@ -172,7 +164,10 @@ class Transaction:
             assert not state.network_ports.get(record.id)
             assert not state.network_attachments.get(record.id)
             self.state = evolve(
-                state, networks=state.networks.remove(record.id), allocated=_free(state.allocated, record)
+                state,
+                networks=state.networks.remove(record.id),
+                allocated=_free(state.allocated, record),
+                live_networks=state.live_networks + _birth(record, None),
             )
         elif isinstance(record, Port):
             assert not state.claimed.get(("port", record.id))
@@ -180,7 +175,9 @@ class Transaction:
                 state,
                 ports=state.ports.remove(record.id),
                 network_ports=_without(state.network_ports, record.network_id, record.id),
+                live_ports=_count(state.live_ports, record.network_id, _birth(record, None)),
             )
+            self._file(record)
         else:
             self.state = evolve(
                 state,
@@ -188,6 +185,7 @@ class Transaction:
                 network_attachments=_without(state.network_attachments, record.network_id, record.serial),
                 claimed=_release(state.claimed, claims(record), record.serial),
             )
+            self._file(state.ports.get(record.port_id))
 
     def emit(self, action: str, record: Record, status: str | None = None, detail: str | None = None) -> None:
         """Tell the world of what happened to the record; ``status`` where it is not the record's own."""
@@ -240,6 +238,30 @@ class Transaction:
             network_attachments=index,
             claimed=claimed,
         )
+        if before is None or before.going is not record.going:
+            self._file(state.ports.get(record.port_id))
+
+    def _file(self, port: Port | None) -> None:
+        """Bring the index of free ports up to date with what became of this one."""
+        if port is None:
+            return
+        state, entry = self.state, (port.serial, port.id)
+        latest = state.latest(port.id)
+        takes = port.id in state.ports and not state.ports[port.id].going and (latest is None or latest.going)
+        free = state.free
+        for leaving in (False, True):
+            where = (port.network_id, leaving)
+            listed = free.get(where, ())
+            place = bisect_left(listed, entry)
+            there = place < len(listed) and listed[place] == entry
+            wanted = takes and leaving is (latest is not None)
+            if there is wanted:
+                continue
+            rest = listed[place + 1 :] if there else (entry, *listed[place:])
+            after = listed[:place] + rest
+            free = free.insert(where, after) if after else free.remove(where)
+        if free is not state.free:
+            self.state = evolve(state, free=free)
 
 
 def build(records: Iterable[Record], next_serial: int, next_event: int) -> State:
@@ -274,6 +296,8 @@ def check(state: State) -> list[str]:
             rivals = [other.serial for _, other in state.rivals(attachment, going=False)]
             if rivals:
                 wrong.append(f"attachments {attachment.serial} and {rivals} exclude each other")
+            if state.plugged(attachment.port_id) is not attachment:
+                wrong.append(f"attachment {attachment.serial} stays, but its port has a newer one")
     if len(state.allocated) != sum(len(network.data) for network in state.networks.values()):
         wrong.append("two networks have been allocated the same")
     serials = [record.serial for key in state.every_key() if (record := state.get(key))]
@@ -297,6 +321,18 @@ def _release(
         rest = tuple(other for other in index[claim] if other != serial)
         index = index.insert(claim, rest) if rest else index.remove(claim)
     return index
+
+
+def _birth(before: Network | Port | None, after: Network | Port | None) -> int:
+    """What this change adds to the number of records that are not being deleted."""
+    return (after is not None and not after.going) - (before is not None and not before.going)
+
+
+def _count(counts: HashTrieMap[str, int], home: str, step: int) -> HashTrieMap[str, int]:
+    if step == 0:
+        return counts
+    total = counts.get(home, 0) + step
+    return counts.insert(home, total) if total else counts.remove(home)
 
 
 def _free(index: HashTrieMap[Allocation, str], network: Network | None) -> HashTrieMap[Allocation, str]:
