@@ -7,6 +7,7 @@ What it holds is gone with the process, as after a reboot.
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,8 @@ class MemoryPlugin:
 
     def __init__(self, clock: IReactorTime, settings: Mapping[str, Any]) -> None:
         for key in ("delay", "fixed_ports", "capacity"):
-            if settings[key] < 0:
-                raise ValueError(f"{key} cannot be negative")
+            if not 0 <= settings[key] < math.inf:
+                raise ValueError(f"{key} takes 0 or a positive number")
         self._clock = clock
         self._delay: float = settings["delay"]
         self._veto_detach: bool = settings["veto_detach"]
@@ -126,7 +127,7 @@ class MemoryPlugin:
         """Refuse what the settings say; otherwise hand out device names as a real plugin would."""
         match change:
             case EnsureNetwork(network):
-                full = self._capacity and len(state.networks) >= self._capacity
+                full = self._capacity and state.live_networks >= self._capacity
                 if full and network.id not in state.networks:
                     raise OverLimit(f"The memory plugin has a capacity of {self._capacity} networks; delete one.")
                 return network.data or {
@@ -200,11 +201,11 @@ class MemoryPlugin:
     def _device(self, state: State, attachment: Attachment) -> str:
         """The device's name: the one given, or found by its id, or one that follows from the port's id."""
         form = attachment.form
-        if form.device is not None and form.device.name is not None:
-            return form.device.name if form.vlan is None else f"{form.device.name}.{form.vlan}"
+        if form.device is not None and form.device.name is not None and form.vlan is None:
+            return form.device.name
         if form.device is None and form.tunnel is None:
             return form.id
-        prefix = "vx" if form.tunnel is not None else "tap"
+        prefix = "vx" if form.tunnel is not None else "vlan" if form.vlan is not None else "tap"
         return derived(prefix, attachment.port_id, lambda name: bool(state.holders(("device", name, None))))
 
 

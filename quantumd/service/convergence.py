@@ -9,18 +9,30 @@ devices are rounds and audits like any other.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable
 from itertools import islice
 from typing import Any
 
 from attrs import define, evolve
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from quantumd.core.changes import Blocked, Change, Done, Failed, Outcome, RemoveLeftover
+from quantumd.core.changes import (
+    Attach,
+    Blocked,
+    Change,
+    Done,
+    EnsureNetwork,
+    EnsurePort,
+    Failed,
+    Outcome,
+    RecordChange,
+    RemoveLeftover,
+)
+from quantumd.core.errors import Fault
 from quantumd.core.model import AttachmentStatus, Key, Status
 from quantumd.core.outcome import settle
 from quantumd.core.plan import ABSENT, Observed, Plan, closure, make_plan
@@ -32,6 +44,8 @@ from quantumd.service.pauses import Pauses
 AUDIT = 30.0
 #: How many keys one round takes, and how many an audit plans before it lets the reactor breathe.
 SLICE = 500
+#: Seconds that a batch has to end when the daemon stops.
+GRACE = 3.0
 
 _WELL = frozenset((Status.ACTIVE, AttachmentStatus.UP, AttachmentStatus.DOWN))
 
@@ -70,20 +84,25 @@ class Convergence:
         self.progress = Progress()
         # The value: whether the key is to be tried even where its last try failed and nothing has changed since.
         self._dirty: dict[Key, bool] = {}
-        self._audit_due = False
-        self._auditing = False
         self._busy: set[Key] = set()
         self._rounds: set[Deferred[None]] = set()
         self._blocked: defaultdict[Key, set[Key]] = defaultdict(set)
         self._pauses = Pauses(clock, self._due)
+        self._audit_due = False
+        self._auditing = False
+        # While an audit looks at the host and removes leftovers, no round begins: what it makes would be a leftover.
+        self._holding = False
+        # What rounds have seen since the audit under way looked: they know better.
+        self._seen_since: set[Key] = set()
         self._next: IDelayedCall | None = None
         self._next_audit: IDelayedCall | None = None
         self._running = False
 
     @property
     def backlog(self) -> int:
-        """How many records are not yet as they should be, as far as is known: dirty, being applied, or failing."""
-        return len(self._dirty) + len(self._busy) + len(self._pauses)
+        """How many records are not yet as they should be, as far as is known: to be looked at, being applied, failing,
+        or blocked by one of those."""
+        return len(self._busy.union(self._dirty, self._pauses, *self._blocked.values()))
 
     @property
     def retrying(self) -> int:
@@ -97,14 +116,25 @@ class Convergence:
         self.notify(None)
 
     async def stop(self) -> None:
-        """Finish the batches that are being applied, begin no other, and stop the plugin."""
+        """Finish the batches that are being applied, begin no other, and stop the plugin.
+
+        A batch that takes longer than :data:`GRACE` is abandoned, as in a crash: the next start mends what it left.
+        """
         self._running = False
-        self._pauses.stop()
         for call in (self._next, self._next_audit):
             if call is not None and call.active():
                 call.cancel()
-        await DeferredList(list(self._rounds))
+        rounds = DeferredList(list(self._rounds))
+        late = self._clock.callLater(GRACE, self._abandon)
+        await rounds
+        if late.active():
+            late.cancel()
+        self._pauses.stop()
         await self._plugin.stop()
+
+    def _abandon(self) -> None:
+        for round_ in list(self._rounds):
+            round_.cancel()
 
     def wake(self, keys: Iterable[Key]) -> None:
         """Something was asked of these records: try them now, whatever came of earlier tries."""
@@ -134,72 +164,96 @@ class Convergence:
             self._next = self._clock.callLater(0, self._begin)
 
     def _begin(self) -> None:
-        if not self._running or self._auditing or self._plugin.unavailable is not None:
-            return
-        if self._audit_due:
-            # Alone, since what another batch makes meanwhile would look like a leftover.
-            if not self._rounds:
+        while self._running and not self._holding and self._plugin.unavailable is None:
+            # An audit that has looked has no more use for the plugin.
+            if len(self._rounds) - self._auditing >= self._plugin.batches:
+                return
+            if self._audit_due and not self._auditing:
                 self._audit_due = False
-                self._auditing = True
+                self._auditing = self._holding = True
                 self._run(set(), self._audit())
-            return
-        while len(self._rounds) < self._plugin.batches:
+                continue
             keys = dict(islice(((k, forced) for k, forced in self._dirty.items() if k not in self._busy), SLICE))
             if not keys:
                 return
             for key in keys:
                 del self._dirty[key]
-            self._run(set(keys), self._round(keys))
+            held = set(keys)
+            self._busy |= held
+            self._run(held, self._round(keys, held))
 
-    def _run(self, keys: set[Key], work: Coroutine[Deferred[Any], Any, None]) -> None:
-        self._busy |= keys
+    def _run(self, held: set[Key], work: Coroutine[Deferred[Any], Any, None]) -> None:
+        """Run a round or an audit; ``held`` are the keys that it keeps busy, to which it may add."""
         round_ = Deferred.fromCoroutine(work)
         self._rounds.add(round_)
 
         def broke(reason: Failure) -> None:
             # The backend went away, the disk is full, or a plugin has a bug: nothing is lost, all is tried again.
-            self._log.failure("A round failed; its records are tried again", failure=reason)
-            for key in keys:
+            if isinstance(reason.value, Fault):
+                self._log.warn("A round failed and is tried again: {reason}", reason=reason.getErrorMessage())
+            elif not isinstance(reason.value, CancelledError):
+                self._log.failure("A round failed; its records are tried again", failure=reason)
+            for key in held:
                 self._pauses.failed(key, ABSENT)
-            if not keys:
+            if not held:
                 self._plan_audit(1.0)
 
         def finished(_: object) -> None:
             self._rounds.discard(round_)
-            self._busy.difference_update(keys)
-            self._auditing = False
+            self._busy -= held
             self._schedule()
 
         round_.addErrback(broke).addBoth(finished)
 
     # --- one round
 
-    async def _round(self, keys: dict[Key, bool]) -> None:
+    async def _round(self, keys: dict[Key, bool], held: set[Key]) -> None:
         state = self._store.state
-        observed = await self._plugin.discover(state, closure(state, keys))
+        covered = closure(state, keys)
+        observed = await self._plugin.discover(state, covered) if covered else Observed()
+        self._put_off(state, covered, keys)
         fresh = [key for key, forced in keys.items() if forced or not self._pauses.unchanged(key, observed.of(key))]
         plan = make_plan(state, observed, fresh, self._busy.difference(keys))
-        await self._carry_out(state, observed, plan)
+        await self._carry_out(state, observed, plan, held)
         for key in keys:
             if state.get(key) is None:
                 self._pauses.clear(key)
                 self._release(key)
 
+    def _put_off(self, state: State, covered: set[Key], keys: dict[Key, bool]) -> None:
+        """Take those keys out for whose records more was asked while the plugin looked, and look at them again."""
+        now = self._store.state
+        if now is state:
+            return
+        moved = {key for key in covered if _revision(now, key) != _revision(state, key)}
+        for key in [key for key in keys if moved and not moved.isdisjoint(closure(state, [key]))]:
+            self._dirty[key] = keys.pop(key) or self._dirty.get(key, False)
+
     async def _audit(self) -> None:
-        state = self._store.state
-        observed = await self._plugin.discover(state, None)
-        if observed.leftovers:
-            await self._carry_out(state, observed, make_plan(state, observed, ()))
-        calm = evolve(observed, leftovers=())
-        keys = (key for key in state.every_key() if key not in self._pauses)
-        while some := list(islice(keys, SLICE)):
-            plan = make_plan(state, calm, some)
-            await self._record(list(self._tries(state, plan, ())))
-            self.notify([change.key for change in plan.changes if not isinstance(change, RemoveLeftover)])
-            self.notify(plan.blocked)
-            await deferLater(self._clock, 0)
-        self.progress.audits += 1
-        self._plan_audit(self._audit_period)
+        try:
+            state = self._store.state
+            self._seen_since = set(self._busy)
+            observed = await self._plugin.discover(state, None)
+            if observed.leftovers:
+                await self._carry_out(state, observed, make_plan(state, observed, ()), set())
+            self._holding = False
+            self._schedule()
+            calm = evolve(observed, leftovers=())
+            keys = state.every_key()
+            while some := list(islice(keys, SLICE)):
+                plan = make_plan(state, calm, [key for key in some if not self._known_better(key)])
+                await self._record([one for one in _settled(state, plan) if not self._known_better(one.key)])
+                self.notify(change.key for change in plan.changes if not isinstance(change, RemoveLeftover))
+                self.notify(plan.blocked)
+                await deferLater(self._clock, 0)
+            self.progress.audits += 1
+            self._plan_audit(self._audit_period)
+        finally:
+            self._auditing = self._holding = False
+
+    def _known_better(self, key: Key) -> bool:
+        """Whether the audit under way leaves the record to the rounds: they tried it, or saw it later."""
+        return key in self._pauses or key in self._busy or key in self._seen_since
 
     def _plan_audit(self, seconds: float) -> None:
         if self._next_audit is not None and self._next_audit.active():
@@ -207,32 +261,23 @@ class Convergence:
         if self._running:
             self._next_audit = self._clock.callLater(seconds, self.notify, None)
 
-    async def _carry_out(self, state: State, observed: Observed, plan: Plan) -> None:
+    async def _carry_out(self, state: State, observed: Observed, plan: Plan, held: set[Key]) -> None:
+        held.update(change.key for change in plan.changes if not isinstance(change, RemoveLeftover))
+        self._busy |= held
+        self._seen_since.update(held, plan.settled)
         for key, blocker in plan.blocked.items():
             self._block(key, blocker)
-        mended = {change.key for change in plan.changes if not isinstance(change, RemoveLeftover)} - self._busy
-        self._busy |= mended
-        try:
-            outcomes: Sequence[Outcome] = await self._plugin.apply(plan.changes) if plan.changes else ()
-            await self._record(list(self._tries(state, plan, outcomes)), observed)
-        finally:
-            self._busy -= mended
-
-    def _tries(self, state: State, plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[_Try]:
-        for key, outcome in plan.settled.items():
-            record = state.get(key)
-            if record is not None:
-                yield _Try(key, record.revision, outcome)
-        for change, outcome in zip(plan.changes, outcomes, strict=False):
+        # What needs nothing does not wait for what takes long.
+        await self._record(_settled(state, plan))
+        if not plan.changes:
+            return
+        outcomes = await self._plugin.apply(plan.changes)
+        tries = []
+        for change, outcome in zip(plan.changes, outcomes, strict=True):
             self._count(change, outcome)
-            if isinstance(change, RemoveLeftover):
-                continue
-            record = state.get(change.key)
-            if record is None:
-                continue
-            found = getattr(change, "found", ())
-            repaired = found and isinstance(outcome, Done) and record.status in _WELL and record.fault is None
-            yield _Try(change.key, record.revision, outcome, "; ".join(found) if repaired else None)
+            if not isinstance(change, RemoveLeftover):
+                tries.append(_tried(state, change, outcome))
+        await self._record(tries, observed)
 
     def _count(self, change: Change, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):
@@ -252,8 +297,11 @@ class Convergence:
             for one in tries:
                 settle(tx, one.key, one.revision, one.outcome, one.repaired)
 
-        # Not durable: after a crash of the machine, the host tells all of this again.
-        await self._store.commit(record, durable=False)
+        trial = Transaction(self._store.state, now="")
+        record(trial)
+        if trial.touched or trial.events:
+            # Not durable: after a crash of the machine, the host tells all of this again.
+            await self._store.commit(record, durable=False)
         for one in tries:
             if one.repaired is not None:
                 self.progress.repaired += 1
@@ -286,6 +334,27 @@ class Convergence:
         waiting = self._blocked.pop(key, None)
         if waiting:
             self.notify(waiting)
+
+
+def _revision(state: State, key: Key) -> int | None:
+    record = state.get(key)
+    return None if record is None else record.revision
+
+
+def _settled(state: State, plan: Plan) -> list[_Try]:
+    """What the plan found to need no change."""
+    found = ((state.get(key), outcome) for key, outcome in plan.settled.items())
+    return [_Try(record.key, record.revision, outcome) for record, outcome in found if record is not None]
+
+
+def _tried(state: State, change: RecordChange, outcome: Outcome) -> _Try:
+    record = state.get(change.key)
+    assert record is not None
+    found = change.found if isinstance(change, EnsureNetwork | EnsurePort | Attach) else ()
+    # What was never well, or what a change of its network makes necessary, is no repair.
+    well = record.status in _WELL and record.fault is None and change.network.status in _WELL
+    repaired = "; ".join(found) if found and well and isinstance(outcome, Done) else None
+    return _Try(record.key, record.revision, outcome, repaired)
 
 
 def _what(change: Change) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -31,6 +31,9 @@ class Pauses:
 
     def __len__(self) -> int:
         return len(self._pauses)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._pauses)
 
     def __contains__(self, key: Key) -> bool:
         """Whether the record's last try failed, be the next one due or not."""

@@ -109,6 +109,9 @@ class Quantum:
             record = transform(tx)
             # A request that changes nothing still says that somebody waits: what failed is tried again at once.
             keys.update(tx.touched, [record.key])
+            if isinstance(record, Network):
+                # What is asked of a network (its MTU, say) is asked of what is plugged into it.
+                keys.update(attachment.key for attachment in tx.state.attachments_of(record.id))
             return record
 
         def accepted(record: R) -> R:
