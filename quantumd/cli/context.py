@@ -12,7 +12,7 @@ from quantumd.cli.errors import CommandFailed, Refused, WrongUsage
 from quantumd.cli.output import Output
 from quantumd.cli.render import fault_text
 from quantumd.cli.settle import Patience, Resource, Waiter
-from quantumd.cli.terms import FAILED, FAULTY
+from quantumd.cli.terms import FAULTY
 
 _TOKEN = "QUANTUMD_TOKEN"  # noqa: S105 - the variable's name
 #: Beyond so many, a list no longer asks for each fault: the list shall come at once.
@@ -45,7 +45,7 @@ class Context:
         wait, timeout = getattr(args, "wait", False), getattr(args, "timeout", None)
         if timeout is not None and not wait:
             raise WrongUsage("--timeout goes with --wait only")
-        return cls(api, output, Waiter(api, Patience(timeout), output.remark) if wait else None)
+        return cls(api, output, Waiter(api, Patience(timeout)) if wait else None)
 
     def change(
         self, change: Change, where: Callable[[Resource], str], show: Callable[[Resource], Iterable[str]]
@@ -61,10 +61,10 @@ class Context:
             wait = self._waiter.gone if change.method == "DELETE" else self._waiter.applied
             resource = wait(change.kind, where(accepted), accepted)
         self.output.result({change.kind: resource}, lambda: show(resource))
-        if self._waiter is not None and resource.get("status") == FAILED:
+        if self._waiter is not None and resource.get("status") in FAULTY:
             fault = resource.get("fault") or {}
             raise CommandFailed(
-                str(fault.get("name", FAILED)),
+                str(fault.get("name", resource["status"])),
                 f"{fault.get('message', 'the daemon does not say why')} (it will be tried again)",
             )
         return 0

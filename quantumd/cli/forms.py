@@ -97,6 +97,11 @@ def options(pairs: Iterable[tuple[str, Any]] | None) -> dict[str, Any]:
     return gathered
 
 
+def given(args: Namespace, *names: str) -> dict[str, Any]:
+    """Those of the named options that are on the command line."""
+    return {name: getattr(args, name) for name in names if _is_given(args, name)}
+
+
 def attachment_body(args: Namespace) -> dict[str, Any]:
     """The ``attachment`` of a request, from the options of ``attachment plug``."""
     form = next((name for name in _FORMS if _is_given(args, name)), None)
@@ -119,12 +124,11 @@ def _device(args: Namespace) -> dict[str, Any]:
 
 
 def _tap(args: Namespace) -> dict[str, Any]:
-    device = _given(args, "name", "mac", "owner_uid", "owner_gid")
-    return {"device": {"create": "tap"} | device | ({"multi_queue": True} if args.multi_queue else {})}
+    return {"device": {"create": "tap"} | given(args, "name", "mac", "owner_uid", "owner_gid", "multi_queue")}
 
 
 def _veth(args: Namespace) -> dict[str, Any]:
-    return {"device": {"create": "veth"} | args.veth | _given(args, "name", "mac")}
+    return {"device": {"create": "veth"} | args.veth | given(args, "name", "mac")}
 
 
 def _uplink(args: Namespace) -> dict[str, Any]:
@@ -134,7 +138,7 @@ def _uplink(args: Namespace) -> dict[str, Any]:
 
 def _vxlan(args: Namespace) -> dict[str, Any]:
     tunnel: dict[str, Any] = {"kind": "vxlan"} | args.vxlan
-    tunnel |= {name.removeprefix("vxlan_"): value for name, value in _given(args, "vxlan_local", "vxlan_port").items()}
+    tunnel |= {name.removeprefix("vxlan_"): value for name, value in given(args, "vxlan_local", "vxlan_port").items()}
     return {"type": "tunnel", "tunnel": tunnel}
 
 
@@ -144,10 +148,6 @@ def _body(args: Namespace) -> dict[str, Any]:
 
 
 _FORM_BODIES = {"device": _device, "tap": _tap, "veth": _veth, "uplink": _uplink, "vxlan": _vxlan, "body": _body}
-
-
-def _given(args: Namespace, *names: str) -> dict[str, Any]:
-    return {name: getattr(args, name) for name in names if _is_given(args, name)}
 
 
 def _is_given(args: Namespace, name: str) -> bool:

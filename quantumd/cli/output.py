@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import TextIO
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TextIO
 
+from quantumd.cli.client import Reply
 from quantumd.cli.errors import CommandFailed
 from quantumd.cli.render import Style, printable
 
@@ -38,6 +39,12 @@ class Output:
         else:
             for line in lines():
                 self.line(line)
+
+    def listing(self, reply: Reply, what: str, lines: Callable[[Sequence[Any]], Iterable[str]]) -> None:
+        """Print a list of the API, which is under the key ``what``; a person is told when it is empty."""
+        entries = reply.part(what)
+        empty = not entries and self.interactive
+        self.result(reply.json, lambda: [f"no {what}"] if empty else lines(entries))
 
     def event(self, body: object, line: Callable[[], str]) -> None:
         """Print one of many results, in JSON a line each, and see to it that it is read at once."""

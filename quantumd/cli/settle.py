@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from quantumd.cli.client import LONGEST_WAIT, Client
 from quantumd.cli.errors import CommandFailed, Refused, Unreachable
-from quantumd.cli.render import fault_text
 from quantumd.cli.terms import DELETED, LEAVING, UNSETTLED
 
 _LEAST_ROUND = 0.5
@@ -32,18 +31,11 @@ class Patience:
 
 
 class Waiter:
-    """Waits for resources of the API to settle; ``remark`` is told of what happens on the way."""
+    """Waits for resources of the API to settle."""
 
-    def __init__(
-        self,
-        api: Client,
-        patience: Patience,
-        remark: Callable[[str], None],
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, api: Client, patience: Patience, sleep: Callable[[float], None] = time.sleep) -> None:
         self._api = api
         self._patience = patience
-        self._remark = remark
         self._sleep = sleep
 
     def seconds(self) -> int | None:
@@ -53,45 +45,45 @@ class Waiter:
     def applied(self, kind: str, path: str, resource: Resource) -> Resource:
         """Wait until a resource that is to stay is Active, Attached or Failed, and give it back as it then is."""
         ident = resource.get("id")
-        for latest in self._watch(kind, path, resource):
-            if latest is None or latest.get("id") != ident:
+        while resource.get("status") in UNSETTLED:
+            latest = self._next(kind, path, resource)
+            if latest is None or latest.get("id") != ident or latest.get("status") in LEAVING:
                 raise CommandFailed("Gone", f"the {kind} {ident} was taken away again while it was waited for")
             resource = latest
         return resource
 
     def gone(self, kind: str, path: str, resource: Resource) -> Resource:
-        """Wait until a resource that is on its way out is not there any more; it then has the status Deleted."""
+        """Wait until a resource that is on its way out is not there any more; it then has the status Deleted.
+
+        Where a whole round of waiting ends with a fault, it is given back as it is: what stands in the way may do so
+        for ever.
+        """
         ident = resource.get("id")
-        for latest in self._watch(kind, path, resource):
+        while resource.get("status") in LEAVING:
+            if resource.get("fault"):
+                return resource
+            latest = self._next(kind, path, resource)
             # Something else may have been plugged in the meantime: what was there before is gone then, too.
             if latest is None or latest.get("id") != ident or latest.get("status") not in LEAVING:
                 break
             resource = latest
         return {**resource, "status": DELETED}
 
-    def _watch(self, kind: str, path: str, resource: Resource) -> Iterator[Resource | None]:
-        """Ask again and again while the resource is unsettled; None stands for one that is not there."""
-        shown = None
-        while resource.get("status") in UNSETTLED:
-            fault = fault_text(resource.get("fault"))
-            if fault != shown and fault is not None:
-                self._remark(f"{kind} {resource.get('id')} is {resource.get('status')}: {fault}")
-            shown = fault
-            seconds = self._patience.next_round()
-            if not seconds:
-                raise CommandFailed(
-                    "TimedOut",
-                    f"{kind} {resource.get('id')} is still {resource.get('status')}; "
-                    "what was asked for stays accepted and goes on",
-                )
-            began = self._patience.clock()
-            latest = self._look(kind, path, seconds)
-            yield latest
-            if latest is None:
-                return
-            resource = latest
-            if resource.get("status") in UNSETTLED and self._patience.clock() - began < _LEAST_ROUND:
-                self._sleep(_LEAST_ROUND)  # a proxy, perhaps, that keeps the wish to wait from the daemon
+    def _next(self, kind: str, path: str, resource: Resource) -> Resource | None:
+        """The resource after one more round; None where it is not there any more."""
+        seconds = self._patience.next_round()
+        if not seconds:
+            raise CommandFailed(
+                "TimedOut",
+                f"{kind} {resource.get('id')} is still {resource.get('status')}; "
+                "what was asked for stays accepted and goes on",
+            )
+        began = self._patience.clock()
+        latest = self._look(kind, path, seconds)
+        unsettled = latest is not None and latest.get("status") in UNSETTLED
+        if unsettled and self._patience.clock() - began < _LEAST_ROUND:
+            self._sleep(_LEAST_ROUND)  # a proxy, perhaps, that keeps the wish to wait from the daemon
+        return latest
 
     def _look(self, kind: str, path: str, seconds: int) -> Resource | None:
         try:

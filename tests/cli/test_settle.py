@@ -67,9 +67,8 @@ class WaiterTests(SynchronousTestCase):
     def waiter(self, answers: list[Any], seconds: float | None = None, takes: float | None = None) -> Waiter:
         self.clock = Clock()
         self.script = Script(self.clock, answers, takes)
-        self.remarks: list[str] = []
         patience = Patience(seconds, self.clock)
-        return Waiter(cast(Client, self.script), patience, self.remarks.append, self.clock.sleep)
+        return Waiter(cast(Client, self.script), patience, self.clock.sleep)
 
     def test_settled_at_once(self) -> None:
         """What has settled is not asked for again."""
@@ -111,17 +110,16 @@ class WaiterTests(SynchronousTestCase):
 
     def test_taken_away(self) -> None:
         """What somebody else takes away while we wait for it is a fault."""
-        for latest in (GONE, resource("Attached/UP", "other")):
-            waiter = self.waiter([resource("Detaching"), latest])
+        for latest in (GONE, resource("Attached/UP", "other"), resource("Detaching")):
+            waiter = self.waiter([resource("InProgress"), latest])
             error = self.assertRaises(CommandFailed, waiter.applied, "attachment", "/", resource("InProgress"))
             self.assertEqual(error.name, "Gone")
 
     def test_faults_on_the_way_out(self) -> None:
-        """Something that cannot be deleted goes on being tried: each new reason is told once."""
-        no, never = resource("Deleting", fault="no"), resource("Deleting", fault="never")
-        waiter = self.waiter([no, no, never, GONE])
-        waiter.gone("network", "/", resource("Deleting"))
-        self.assertEqual(self.remarks, ["network x is Deleting: F: no", "network x is Deleting: F: never"])
+        """Something that still cannot be deleted after a round of waiting is given back as it is."""
+        waiter = self.waiter([resource("Deleting"), resource("Deleting", fault="no")])
+        self.assertEqual(waiter.gone("network", "/", resource("Deleting")), resource("Deleting", fault="no"))
+        self.assertEqual(self.script.waits, [60, 60])
 
     def test_other_faults(self) -> None:
         """What the API refuses is passed on; of a lost daemon it is said that the request had been accepted."""
@@ -154,6 +152,13 @@ class WaitTests(CliCase):
         self.assertEqual(result.status, 1)
         self.assertIn("network bad  Failed\n  PluginFault: the kernel says no", result.out)
         self.assertEqual(result.err, "quantumctl: PluginFault: the kernel says no (it will be tried again)\n")
+
+    def test_failed_removal(self) -> None:
+        """So it is with something that cannot be removed."""
+        self.api.network("stuck")
+        result = self.ctl("network delete stuck --wait")
+        self.assertEqual((result.status, result.out), (1, "network stuck: Deleting\n"))
+        self.assertEqual(result.err, "quantumctl: PluginFault: the switch says no (it will be tried again)\n")
 
     def test_failed_without(self) -> None:
         """Who does not wait is not told: what was asked for has been accepted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 
 from quantumd.cli import forms
 from quantumd.cli.context import Change, Context
@@ -16,18 +17,13 @@ _COLUMNS_EVERYWHERE = (*_COLUMNS[:3], Column("NETWORK"), _COLUMNS[3])
 
 def list_attachments(context: Context, args: Namespace) -> int:
     """What is plugged, in a network or anywhere."""
-    query = {key: value for key in ("id", "type", "status") if (value := getattr(args, key)) is not None}
     network = None if args.network is None else find_network(context.api, args.network)
     path = "/attachments" if network is None else f"{network_path(network)}/attachments"
-    reply = context.api.get(path, query)
-    attachments = reply.part("attachments")
 
     def where(attachment: Resource) -> str:
         return attachment_path(network or attachment["network_id"], attachment["port_id"])
 
-    def lines() -> list[str]:
-        if not attachments and context.output.interactive:
-            return ["no attachments"]
+    def lines(attachments: Sequence[Resource]) -> list[str]:
         names = {}
         if network is None and attachments:
             names = {entry["id"]: entry["name"] for entry in context.api.get("/networks").part("networks")}
@@ -39,7 +35,7 @@ def list_attachments(context: Context, args: Namespace) -> int:
             rows.append(Row([*cells, attachment["port_id"]], fault))
         return table(_COLUMNS if network is not None else _COLUMNS_EVERYWHERE, rows, context.output.style)
 
-    context.output.result(reply.json, lines)
+    context.output.listing(context.api.get(path, forms.given(args, "id", "type", "status")), "attachments", lines)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 
 from quantumd.cli import forms
 from quantumd.cli.context import Change, Context
@@ -19,13 +20,8 @@ _CASCADES = 5
 
 def list_networks(context: Context, args: Namespace) -> int:
     """All networks, or those of a name or status."""
-    query = {key: value for key in ("name", "status") if (value := getattr(args, key)) is not None}
-    reply = context.api.get("/networks", query)
-    networks = reply.part("networks")
 
-    def lines() -> list[str]:
-        if not networks and context.output.interactive:
-            return ["no networks"]
+    def lines(networks: Sequence[Resource]) -> list[str]:
         faults = context.faults("network", networks, _where)
         rows = [
             Row([network["id"], network["name"], network["status"], value_text(network["tenant_id"])], fault)
@@ -33,15 +29,13 @@ def list_networks(context: Context, args: Namespace) -> int:
         ]
         return table(_COLUMNS, rows, context.output.style)
 
-    context.output.result(reply.json, lines)
+    context.output.listing(context.api.get("/networks", forms.given(args, "name", "status")), "networks", lines)
     return 0
 
 
 def create(context: Context, args: Namespace) -> int:
     """A new network."""
-    body: dict[str, object] = {"name": args.name}
-    if args.id is not None:
-        body["id"] = args.id
+    body = forms.given(args, "name", "id")
     if args.tenant is not None:
         body["tenant_id"] = args.tenant
     if args.option:

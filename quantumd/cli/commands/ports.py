@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 
 from quantumd.cli import forms
 from quantumd.cli.context import Change, Context
@@ -22,13 +23,8 @@ _COLUMNS = (
 def list_ports(context: Context, args: Namespace) -> int:
     """The ports of a network."""
     network = find_network(context.api, args.network)
-    query = {key: value for key in ("status", "attachment") if (value := getattr(args, key)) is not None}
-    reply = context.api.get(f"{network_path(network)}/ports", query)
-    ports = reply.part("ports")
 
-    def lines() -> list[str]:
-        if not ports and context.output.interactive:
-            return ["no ports"]
+    def lines(ports: Sequence[Resource]) -> list[str]:
         faults = context.faults("port", ports, lambda port: port_path(network, port["id"]))
         rows = []
         for port, fault in zip(ports, faults, strict=True):
@@ -37,16 +33,15 @@ def list_ports(context: Context, args: Namespace) -> int:
             rows.append(Row([port["id"], port["status"], *attachment], fault))
         return table(_COLUMNS, rows, context.output.style)
 
-    context.output.result(reply.json, lines)
+    reply = context.api.get(f"{network_path(network)}/ports", forms.given(args, "status", "attachment"))
+    context.output.listing(reply, "ports", lines)
     return 0
 
 
 def create(context: Context, args: Namespace) -> int:
     """A new port."""
     network = find_network(context.api, args.network)
-    body: dict[str, object] = {}
-    if args.id is not None:
-        body["id"] = args.id
+    body = forms.given(args, "id")
     if args.option:
         body["options"] = forms.options(args.option)
     change = Change("port", "POST", f"{network_path(network)}/ports", body)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from quantumd.cli.context import Context
 from quantumd.cli.render import Column, Row, table, time_text, value_text
 from quantumd.cli.resolve import find_token
+from quantumd.cli.settle import Resource
 
 _COLUMNS = (Column("ID", "id"), Column("TENANT"), Column("ROLE"), Column("CREATED"))
 
@@ -28,19 +30,15 @@ def create(context: Context, args: Namespace) -> int:
 
 def list_tokens(context: Context, _args: Namespace) -> int:
     """All tokens, without their secrets."""
-    reply = context.api.get("/tokens")
-    tokens = reply.part("tokens")
 
-    def lines() -> list[str]:
-        if not tokens and context.output.interactive:
-            return ["no tokens"]
+    def lines(tokens: Sequence[Resource]) -> list[str]:
         rows = [
             Row([token["id"], value_text(token["tenant_id"]), token["role"], time_text(token["created_at"])])
             for token in tokens
         ]
         return table(_COLUMNS, rows, context.output.style)
 
-    context.output.result(reply.json, lines)
+    context.output.listing(context.api.get("/tokens"), "tokens", lines)
     return 0
 
 
