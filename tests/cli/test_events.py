@@ -59,7 +59,7 @@ class LineTests(SynchronousTestCase):
     def test_network(self) -> None:
         """When, what, how."""
         line = event_line(Event("1", "network", data()), Style())
-        self.assertEqual(line, f"2026-11-24 06:00:01Z  network {NET}  status  Active")
+        self.assertEqual(line, f"1  2026-11-24 06:00:01Z  network {NET}  status  Active")
 
     def test_attachment(self) -> None:
         """With where it is, and what is wrong; on a terminal with short ids."""
@@ -69,18 +69,18 @@ class LineTests(SynchronousTestCase):
         line = event_line(Event("1", "attachment", fields), Style(width=80))
         self.assertEqual(
             line,
-            "2026-11-24 06:00:01Z  attachment vif1  updated  Failed  in network 0a1b2c3d, port 1a1b2c3d  F: no",
+            "1  2026-11-24 06:00:01Z  attachment vif1  updated  Failed  in network 0a1b2c3d, port 1a1b2c3d  F: no",
         )
 
     def test_deleted(self) -> None:
         """What has gone has no status."""
         line = event_line(Event("1", "port", data(port_id=PORT, status=None, action="deleted")), Style())
-        self.assertEqual(line, f"2026-11-24 06:00:01Z  port {PORT}  deleted  in network {NET}")
+        self.assertEqual(line, f"1  2026-11-24 06:00:01Z  port {PORT}  deleted  in network {NET}")
 
     def test_repaired(self) -> None:
         """What was found amiss is said."""
         line = event_line(Event("1", "network", data(action="repaired", detail="the bridge was down")), Style())
-        self.assertEqual(line, f"2026-11-24 06:00:01Z  network {NET}  repaired  Active  the bridge was down")
+        self.assertEqual(line, f"1  2026-11-24 06:00:01Z  network {NET}  repaired  Active  the bridge was down")
 
     def test_reset(self) -> None:
         """That events are lost is said plainly."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from quantumd.cli.context import Context
 from quantumd.cli.errors import Unreachable
-from quantumd.cli.render import Style, fault_text, time_text, value_text
+from quantumd.cli.render import Style, fault_text, printable, time_text, value_text
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
@@ -86,7 +86,7 @@ def _print(context: Context, event: Event) -> None:
 
 
 def event_line(event: Event, style: Style) -> str:
-    """An event for a person: when, what, and how it is now."""
+    """An event for a person: its number (for ``--after``), when, what, and how it is now."""
     data = event.data
     if event.kind == "reset":
         return style.bad("reset: events before this one have been lost; list again what you follow")
@@ -98,7 +98,7 @@ def event_line(event: Event, style: Style) -> str:
     ]
     fault = fault_text(data.get("fault"))
     parts = [
-        style.faint(time_text(str(data.get("at") or "")).ljust(20)),
+        style.faint(f"{printable(event.seq)}  {time_text(str(data.get('at') or ''))}"),
         f"{event.kind} {subject}",
         value_text(data.get("action")),
         style.status(value_text(data.get("status"))) if data.get("status") else "",
