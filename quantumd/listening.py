@@ -17,7 +17,8 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 
 from quantumd.config import ConfigError
 
-_FAMILIES = {"tcp": (socket.AF_INET, "0.0.0.0"), "tcp6": (socket.AF_INET6, "::")}  # noqa: S104  # Twisted's defaults
+#: The interfaces of these types where none is named, as Twisted has it.
+_ANYWHERE = {"tcp": "0.0.0.0", "tcp6": "::"}  # noqa: S104
 
 
 class ListenError(Exception):
@@ -38,8 +39,10 @@ def make_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text)  # type: ignore[no-untyped-call]
         address = _parse(text)
-        if address.kind in _FAMILIES and not 0 <= int(address.first) <= 65535:
+        if address.kind in _ANYWHERE and not 0 <= int(address.first) <= 65535:
             raise ValueError("a TCP port is from 0 to 65535")
+        if address.kind == "unix" and not address.first:
+            raise ValueError("a unix socket needs a path")
     except Exception as error:  # the parsers of the endpoint types raise whatever they run into
         raise ConfigError(
             f"[quantumd] listen = {text}: not a Twisted endpoint ({error}); it should look like "
@@ -73,12 +76,13 @@ def probe(text: str) -> None:
     address = _parse(text)
     if address.kind == "unix":
         _clear(text, Path(address.first))
-    elif address.kind in _FAMILIES:
-        family, anywhere = _FAMILIES[address.kind]
+    elif address.kind in _ANYWHERE:
+        interface = address.named.get("interface", _ANYWHERE[address.kind])
         try:
+            family = socket.AF_INET6 if ":" in interface else socket.AF_INET
             with closing(socket.socket(family, socket.SOCK_STREAM)) as probing:
                 probing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probing.bind((address.named.get("interface", anywhere), int(address.first)))
+                probing.bind((interface, int(address.first)))
         except OSError as error:
             raise _refused(text, error) from error
 
