@@ -52,10 +52,10 @@ class Context:
     ) -> int:
         """Ask for a change, wait for it if so wished, and print the resource as it then is.
 
-        ``where`` gives the path of the resource in the answer. The result is an exit status: 1 where the change was
-        waited for and failed.
+        ``where`` gives the path of the resource in the answer. The result is the exit status; a change that was waited
+        for and failed raises :class:`CommandFailed` once it has been printed.
         """
-        accepted = self.send(change)
+        accepted = self._send(change)
         resource = accepted
         if self._waiter is not None:
             wait = self._waiter.gone if change.method == "DELETE" else self._waiter.applied
@@ -69,8 +69,7 @@ class Context:
             )
         return 0
 
-    def send(self, change: Change) -> Resource:
-        """Ask for a change, and give back the resource as the daemon has accepted it."""
+    def _send(self, change: Change) -> Resource:
         body = None if change.body is None else {change.kind: change.body}
         wait = self._waiter.seconds() if self._waiter is not None else None
         resource: Resource = self.api.request(change.method, change.path, body, wait=wait).part(change.kind)
