@@ -154,8 +154,9 @@ class App:
         if route.body is not None:
             declared, judge = self._body(route)
             try:
-                body = _parsed(declared, content, form)
-                errors += [] if body is None else judge.errors(body)
+                if content or not declared.optional:
+                    body = _parsed(declared, content, form)
+                    errors += judge.errors(body)
             except BadRequest as malformed:
                 errors += malformed.errors
         last_event = None
@@ -189,11 +190,9 @@ class App:
 
 
 def _parsed(declared: Body, content: bytes, form: Format) -> Any:
-    if content:
-        return parse(content, form, declared.anything)
-    if declared.optional:
-        return None
-    raise BadRequest("There is no body.", [FieldError(declared.key, "is missing: there is no body")])
+    if not content:
+        raise BadRequest("There is no body.", [FieldError(declared.key, "is missing: there is no body")])
+    return parse(content, form, declared.anything)
 
 
 def _media_type(route: Route, request: ApiRequest) -> str:

@@ -42,8 +42,12 @@ class Judge:
         self._known = schema if known is None else known
 
     def errors(self, value: Any) -> list[FieldError]:
-        """Everything that is wrong with the value."""
-        return [self._explain(error) for error in self._validator.iter_errors(value)]
+        """Every field that is wrong, with the first thing that is wrong with it."""
+        errors: dict[str, FieldError] = {}
+        for error in self._validator.iter_errors(value):
+            found = self._explain(error)
+            errors.setdefault(found.path, found)
+        return list(errors.values())
 
     def _explain(self, error: ValidationError) -> FieldError:
         path = list(error.absolute_path)
