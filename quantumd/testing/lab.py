@@ -159,6 +159,10 @@ class Lab:
         """End what was started and take the namespaces down."""
         self._stack.close()
 
+    def callback(self, call: Callable[[], object]) -> None:
+        """Have ``call`` called at the end, before what was made earlier is taken down."""
+        self._stack.callback(call)
+
     def unique(self, prefix: str = "qdlab") -> str:
         """A name that nothing else on this machine has."""
         return f"{prefix}-{os.getpid():x}-{secrets.token_hex(3)}"
