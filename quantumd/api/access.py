@@ -20,6 +20,7 @@ CHALLENGE = 'Bearer realm="quantumd"'
 #: The tenant of what an admin makes without naming one.
 DEFAULT_TENANT = "default"
 
+ROOT = 0
 _UCRED = struct.Struct("3i")  # struct ucred of linux/socket.h: pid, uid, gid
 
 
@@ -76,7 +77,7 @@ class Access:
     def _peer(self, request: Request) -> Caller:
         handle: socket.socket = request.channel.transport.getHandle()  # type: ignore[union-attr]
         _, uid, _ = _UCRED.unpack(handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        if uid not in (0, self._settings.owner_uid):
+        if uid not in (ROOT, self._settings.owner_uid):
             raise Unauthorized(
                 f"User id {uid} may not use this socket without a token; call as root or as the daemon's own user, or "
                 "send 'Authorization: Bearer TOKEN'."

@@ -71,12 +71,8 @@ _STANDARD: Mapping[type[Fault], int] = {
 
 def http_status(fault: type[Fault], status_codes: str) -> int:
     """The HTTP status of a fault in one of the two modes of :data:`STATUS_CODES`."""
-    for cls in fault.__mro__:
-        if cls in _STANDARD and status_codes == STANDARD:
-            return _STANDARD[cls]
-        if cls in _STATUSES:
-            return _STATUSES[cls]
-    return 500
+    statuses = {**_STATUSES, **_STANDARD} if status_codes == STANDARD else _STATUSES
+    return next(statuses[cls] for cls in fault.__mro__ if cls in statuses)
 
 
 def reason(status: int) -> bytes:

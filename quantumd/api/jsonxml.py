@@ -26,7 +26,7 @@ UNSPEAKABLE = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\ud800-\udfff\ufffe\uffff"
 
 _UNSPEAKABLE = re.compile(f"[{UNSPEAKABLE}]")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-]|^[^A-Za-z_]|^(?=[xX][mM][lL])|_(?=x[0-9A-Fa-f]*_)")
-_ENCODED = re.compile(r"_x([0-9A-Fa-f]{1,6})_")
+_ENCODED = re.compile(r"_x([0-9A-Fa-f]{0,6})_")
 _DECLARED = re.compile(r"\s*<\?xml[^>]*?\bencoding\s*=\s*[\"']([^\"']*)[\"']")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
@@ -97,6 +97,13 @@ def _encode(found: re.Match[str]) -> str:
     return f"_x{ord(found[0]):04X}_" if found[0] else "_x_"
 
 
+def _decode(found: re.Match[str]) -> str:
+    if not found[1]:
+        return ""
+    code = int(found[1], 16)
+    return chr(code) if code <= 0x10FFFF else found[0]
+
+
 # --- reading
 
 
@@ -150,7 +157,7 @@ def _attributes(element: Element) -> Iterator[tuple[str, str]]:
 
 
 def _local(tag: str) -> str:
-    return _ENCODED.sub(lambda found: chr(min(int(found[1], 16), 0xFFFD)), tag.rpartition("}")[2].replace("_x_", ""))
+    return _ENCODED.sub(_decode, tag.rpartition("}")[2])
 
 
 def _member(schema: Json, name: str) -> Json:

@@ -64,11 +64,19 @@ class Response:
         return sorted(error["path"] for error in self.json["errors"])
 
 
+class Transport(StringTransportWithDisconnection):
+    """As a socket does, it says that it is being closed, so that what was received behind that is not looked at."""
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+        super().loseConnection()
+
+
 class Connection:
     """A client's connection. Sends raw bytes, and collects what comes back."""
 
     def __init__(self, site: Any) -> None:
-        self.transport = StringTransportWithDisconnection(peerAddress=IPv4Address("TCP", "192.0.2.9", 4242))
+        self.transport = Transport(peerAddress=IPv4Address("TCP", "192.0.2.9", 4242))
         self.channel = site.buildProtocol(self.transport.getPeer())
         self.transport.protocol = self.channel
         self.channel.makeConnection(self.transport)
