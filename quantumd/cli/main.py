@@ -43,7 +43,10 @@ def run(argv: Sequence[str], environ: Mapping[str, str], stdout: TextIO, stderr:
     try:
         context = Context.of(args, environ, stdout, stderr)
         command = getattr(import_module(f"quantumd.cli.commands.{module}"), function)
-        return int(command(context, args))
+        try:
+            return int(command(context, args))
+        finally:
+            context.api.close()
     except WrongUsage as wrong:
         _parser_of(args).error(str(wrong))
     except CommandFailed as failed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import socketserver
+import sys
 import threading
 import uuid
 from collections.abc import Callable
@@ -60,22 +61,26 @@ class FakeApi:
         self.before: dict[str, Callable[[], None]] = {}
         self.raw: dict[str, tuple[int, str, bytes]] = {}
         self._lock = threading.Lock()
-        server: socketserver.BaseServer
+        server: _TcpServer | _UnixServer
         if socket_path is None:
             server = _TcpServer(("127.0.0.1", 0), _handler(self))
             self.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
         else:
             server = _UnixServer(str(socket_path), _handler(self))
             self.endpoint = f"unix:{socket_path}"
+        self._errors: list[BaseException] = []
+        server.errors = self._errors
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop serving."""
+        """Stop serving. Raises what has gone wrong in here meanwhile."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        for error in self._errors:
+            raise error
 
     def network(self, name: str, *, ident: str | None = None, status: str = "Active") -> str:
         """Have a network, without a request; gives its id."""
@@ -332,13 +337,24 @@ def _public(value: Any) -> Any:
     return [_public(item) for item in value] if isinstance(value, list) else value
 
 
-class _TcpServer(socketserver.ThreadingTCPServer):
+class _Server(socketserver.ThreadingMixIn):
+    """Keeps what went wrong in a thread: printed, it would stand in the output of the command under test."""
+
+    daemon_threads = True
+    errors: list[BaseException]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, ConnectionError):  # a client may hang up
+            self.errors.append(error)
+
+
+class _TcpServer(_Server, socketserver.TCPServer):
     allow_reuse_address = True
-    daemon_threads = True
 
 
-class _UnixServer(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
+class _UnixServer(_Server, socketserver.UnixStreamServer):
+    pass
 
 
 def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
@@ -375,9 +391,11 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
         def _reply(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status, "whatever")
             self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
+            if status != 204:
+                self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if body:  # after an answer without one the client may have gone already
+                self.wfile.write(body)
 
         def _stream(self) -> None:
             """The next of the prepared streams, in chunks, and then its end."""
