@@ -52,7 +52,7 @@ def _judge_attachment(
         _check_tunnel(state, attachment)
     data: dict[str, object] = {}
     if role is Role.VETH:
-        data = _recorded_namespace(attachment.form)
+        data = recorded_namespace(attachment.form)
     if role is Role.FOREIGN:
         _guard(attachment.form, view)
         if attachment.form.device is None and ifname_problem(attachment.id) is None:
@@ -97,7 +97,7 @@ def _check_tunnel(state: State, attachment: Attachment) -> None:
             )
 
 
-def _recorded_namespace(form: Form) -> dict[str, object]:
+def recorded_namespace(form: Form) -> dict[str, object]:
     """Which namespace a /proc/PID/ns/net is now, since the pid may be another process' later."""
     assert form.device is not None
     path = form.device.netns or ""
