@@ -27,6 +27,7 @@ from quantumd.host.netlink.wire import Reply
 
 BRIDGE_RULES = ((drop.INGRESS, drop.EVERYTHING), (drop.EGRESS, drop.EVERYTHING))
 PORT_RULES = ((drop.INGRESS, drop.LINK_LOCAL_GROUPS),)
+USERSPACE_RULES = ((drop.INGRESS, drop.EVERYTHING),)
 
 _SWITCHES = (
     ("ipv6", "accept_ra", 0),
@@ -54,6 +55,30 @@ def shield_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
     :return: for the index of each port that it cannot be kept off, why
     """
     return _shield(rtnl, list(ports), PORT_RULES, _PORT_SWITCHES)
+
+
+def shield_userspace_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
+    """Keep the host off what comes in by these ports of a switch that is a process.
+
+    Such a switch reads a device's frames by a packet socket, which gets copies: the host gets them too, and a filter
+    on the way in, behind the packet sockets, is all that there is between a guest and the host.
+
+    :return: for the index of each port that it cannot be kept off, why
+    """
+    return _shield(rtnl, list(ports), USERSPACE_RULES, _SWITCHES)
+
+
+def shield_kernel_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
+    """Keep the host from speaking by itself on these ports of a switch in the kernel, which takes all that comes in.
+
+    :return: for the index of each port that it cannot be kept off, why
+    """
+    return _shield(rtnl, list(ports), (), _PORT_SWITCHES)
+
+
+def unshield_userspace_ports(rtnl: Rtnl, ports: Iterable[Link]) -> None:
+    """Let the host hear again what comes in by these devices, which are somebody else's and stay."""
+    rtnl.batch([request for link in ports for request in drop.removals(link.index, USERSPACE_RULES)])
 
 
 def _shield(rtnl: Rtnl, links: list[Link], rules: Rules, switches: Switches) -> dict[int, str]:

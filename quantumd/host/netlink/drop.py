@@ -19,7 +19,7 @@ from quantumd.host.netlink.messages import encode
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import NLM_F_CREATE, NLM_F_EXCL, Reply, Request
 
-_RTM_NEWQDISC, _RTM_NEWTFILTER = 36, 44
+_RTM_NEWQDISC, _RTM_NEWTFILTER, _RTM_DELTFILTER = 36, 44, 45
 _TC_H_CLSACT = 0xFFFFFFF1
 _CLSACT_HANDLE = 0xFFFF0000
 INGRESS, EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
@@ -92,6 +92,11 @@ def requests(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request
         Request(_RTM_NEWQDISC, flags, _at(index, _qdisc())),
         *(Request(_RTM_NEWTFILTER, flags, _at(index, _filter(parent, rule))) for parent, rule in rules),
     ]
+
+
+def removals(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request]:
+    """The requests that take ``rules`` off a device again. Those that are not in place are refused, which is no harm."""
+    return [Request(_RTM_DELTFILTER, 0, _at(index, _filter(parent, rule))) for parent, rule in rules]
 
 
 def failed(replies: list[Reply]) -> Reply | None:
