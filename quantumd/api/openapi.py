@@ -10,9 +10,11 @@ from typing import Any
 import quantumd
 from quantumd.api.faults import http_status
 from quantumd.api.headers import LONGEST_WAIT
+from quantumd.api.jsonxml import singular
 from quantumd.api.media import JSON, XML, Format, problem_type
 from quantumd.api.pages import API_VERSION
 from quantumd.api.routes import EVENTS, ROUTES, Route
+from quantumd.api.schemas import UUID
 from quantumd.api.settings import NONE, ApiSettings
 from quantumd.api.shapes import ref, shapes
 from quantumd.core.errors import Fault, ServiceUnavailable, TooManyRequests, Unauthorized, all_faults
@@ -27,11 +29,22 @@ _ABOUT = (
     'requests, or a child element with `xsi:nil="true"`). In a list of attachments a `marker` may be followed by `/` '
     "and a number, as in the `Link` header, where an id alone is ambiguous."
 )
-_IDS = {
-    "network_id": "The id of a network",
-    "port_id": "The id of a port of that network",
-    "name": "The name of a fault",
+_IDS: Mapping[str, Json] = {
+    "network_id": {"description": "The id of a network", "schema": UUID},
+    "port_id": {"description": "The id of a port of that network", "schema": UUID},
+    "token_id": {"description": "The id of a token", "schema": UUID},
+    "name": {"description": "The name of a fault", "schema": {"type": "string", "enum": sorted(all_faults())}},
 }
+#: Where the ids of a resource are in the reply that tells of it, by the reply's schema.
+_FOUND: Mapping[str, Mapping[str, str]] = {
+    "NetworkReply": {"network_id": "network/id"},
+    "PortReply": {"network_id": "port/network_id", "port_id": "port/id"},
+    "AttachmentReply": {"network_id": "attachment/network_id", "port_id": "attachment/port_id"},
+    "IssuedToken": {"token_id": "token/id"},
+}
+_DESCRIPTIONS = {200: "Here it is", 201: "Made", 202: "Accepted", 204: "Done"}
+#: What the schemas for XML are called beside those for JSON.
+_XML = "Xml"
 _STRING: Json = {"type": "string"}
 _PREFER: Json = {
     "name": "Prefer",
@@ -77,6 +90,7 @@ class OpenApi:
     def _document(self) -> Json:
         takes = self._plugin.capabilities
         bodies = [route.body(takes) for route in ROUTES if route.body is not None]
+        schemas = {**shapes(takes), **{body.name: body.schema for body in bodies}}
         paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         for route in ROUTES:
             paths[route.path.replace("<", "{").replace(">", "}")][route.method.lower()] = self._operation(route)
@@ -86,7 +100,7 @@ class OpenApi:
             "servers": [{"url": "/"}],
             "paths": dict(paths),
             "components": {
-                "schemas": {**shapes(takes), **{body.name: body.schema for body in bodies}},
+                "schemas": {**schemas, **{f"{name}{_XML}": in_xml(schema) for name, schema in schemas.items()}},
                 "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             },
             "x-version": quantumd.__version__,
@@ -106,14 +120,11 @@ class OpenApi:
         }
         if route.body is not None:
             body = route.body(self._plugin.capabilities)
-            operation["requestBody"] = {"required": not body.optional, "content": _both(ref(body.name))}
+            operation["requestBody"] = {"required": not body.optional, "content": _both(body.name)}
         return operation
 
     def _parameters(self, route: Route) -> list[Json]:
-        path: list[Json] = [
-            {"name": name, "in": "path", "required": True, "description": _IDS[name], "schema": _STRING}
-            for name in route.parameters
-        ]
+        path: list[Json] = [{"name": name, "in": "path", "required": True, **_IDS[name]} for name in route.parameters]
         query: list[Json] = [
             {"name": name, "in": "query", "schema": schema}
             for name, schema in route.query(self._plugin.capabilities).items()
@@ -122,16 +133,14 @@ class OpenApi:
         return path + query + headers + [_LAST_EVENT_ID] * (route.media_type == EVENTS)
 
     def _responses(self, route: Route) -> Json:
-        media = (
-            _both(ref(route.reply)) if route.media_type is None else {route.media_type: {"schema": ref(route.reply)}}
-        )
-        responses = {
-            str(route.status): {
-                "description": "Accepted" if route.status == 202 else "Here it is",
-                "headers": _headers(*_reply_headers(route)),
-                "content": media,
-            }
+        alone = {route.media_type: {"schema": ref(route.reply)}}
+        media = _both(route.reply) if route.media_type is None else alone
+        good = {
+            "description": _DESCRIPTIONS[route.status],
+            "headers": _headers(*_reply_headers(route)),
+            **({"content": media} if route.reply else {}),
         }
+        responses = {str(route.status): {**good, "links": _links(route)} if route.reply in _FOUND else good}
         if route.name == "show_health":
             responses["503"] = {"description": "The plugin's backend is away", "content": media}
         by_status: defaultdict[int, list[type[Fault]]] = defaultdict(list)
@@ -141,18 +150,72 @@ class OpenApi:
             responses[str(status)] = {
                 "description": " / ".join(f"{fault.name}: {fault.description}" for fault in possible),
                 "headers": _headers(*(name for fault in possible for name in _fault_headers(fault))),
-                "content": {problem_type(form): {"schema": ref("Problem")} for form in Format},
+                "content": {
+                    problem_type(Format.JSON): {"schema": ref("Problem")},
+                    problem_type(Format.XML): {"schema": ref("Problem" + _XML)},
+                },
             }
         return responses
 
 
-def _both(schema: Json) -> Json:
-    return {JSON: {"schema": schema}, XML: {"schema": schema}}
+def _both(name: str) -> Json:
+    return {JSON: {"schema": ref(name)}, XML: {"schema": ref(name + _XML)}}
+
+
+def _links(route: Route) -> Json:
+    """What can be done with the resource that a reply tells of."""
+    ids = {name: f"$response.body#/{place}" for name, place in _FOUND[route.reply].items()}
+    return {
+        other.name: {"operationId": other.name, "parameters": {name: ids[name] for name in other.parameters}}
+        for other in ROUTES
+        if other.parameters and set(other.parameters) <= set(ids)
+    }
+
+
+def in_xml(schema: Json) -> Json:
+    """A schema of what is said in JSON, as one of what is said in XML by the rule of the contract."""
+    properties = schema.get("properties", {})
+    if len(properties) == 1:
+        ((name, inner),) = properties.items()
+        if not _is_scalar(inner):
+            return _element(inner, name)
+    return _element(schema, None)
+
+
+def _element(schema: Json, name: str | None) -> Json:
+    marked = {**schema, "xml": {"name": name}} if name is not None else dict(schema)
+    if "$ref" in schema:
+        marked["$ref"] = schema["$ref"] + _XML
+    if "properties" in schema:
+        marked["properties"] = {key: _member(key, inner) for key, inner in schema["properties"].items()}
+    if "oneOf" in schema:
+        marked["oneOf"] = [_element(inner, None) for inner in schema["oneOf"]]
+    if "items" in schema:
+        marked["items"] = _element(schema["items"], singular(name or ""))
+        marked["xml"] = {"name": name, "wrapped": True}
+    return marked
+
+
+def _member(name: str, schema: Json) -> Json:
+    """A member of an object. Null is left out, and a scalar is an attribute."""
+    if "anyOf" in schema:
+        rest = [inner for inner in schema["anyOf"] if inner != {"type": "null"}]
+        if len(rest) == 1:
+            return _member(name, rest[0])
+    types = schema.get("type")
+    if isinstance(types, list):
+        some = [kind for kind in types if kind != "null"]
+        return _member(name, {**schema, "type": some[0] if len(some) == 1 else tuple(some)})
+    return {**schema, "xml": {"attribute": True}} if _is_scalar(schema) else _element(schema, name)
+
+
+def _is_scalar(schema: Json) -> bool:
+    return schema.get("type") not in (None, "object", "array")
 
 
 def _reply_headers(route: Route) -> list[str]:
     names = ["ETag", "Preference-Applied"] if route.waits else []
-    names += ["Location"] if route.status == 202 else []
+    names += ["Location"] if route.status in (201, 202) else []
     return names + ["Link"] * route.lists
 
 

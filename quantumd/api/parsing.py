@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from quantumd.api.jsonxml import MAX_DEPTH, from_xml
@@ -12,6 +13,7 @@ from quantumd.api.validation import shown
 from quantumd.core.errors import BadRequest, FieldError
 from quantumd.core.model import Json
 
+_HALF = "has half of a surrogate pair"
 _HOW = {
     Format.JSON: "The body is malformed; send one JSON object in UTF-8.",
     Format.XML: "The body is malformed; send one XML document in UTF-8.",
@@ -29,7 +31,9 @@ def parse(body: bytes, form: Format, schema: Json) -> Any:
     except UnicodeDecodeError as error:
         raise _malformed(form, f"is not UTF-8 from byte {error.start} on") from None
     value = from_xml(text, schema) if form is Format.XML else _json(text)
-    _walk(value, form, 1)
+    errors = list(_walk(value, (), form))
+    if errors:
+        raise BadRequest(_HOW[form], errors)
     return value
 
 
@@ -73,22 +77,29 @@ def _float(digits: str) -> float:
     return value
 
 
-def _walk(value: Any, form: Format, depth: int) -> None:
-    """Look at every text and level."""
+def _walk(value: Any, path: tuple[str, ...], form: Format) -> Iterator[FieldError]:
+    """Look at every text and level; tell of the texts that cannot be written in UTF-8."""
     if isinstance(value, str):
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise _malformed(form, "has half of a surrogate pair") from None
-    elif depth > MAX_DEPTH:
+        if not _is_writable(value):
+            yield FieldError(".".join(path) or "body", _HALF)
+    elif len(path) >= MAX_DEPTH:
         raise _malformed(form, f"has more than {MAX_DEPTH} levels")
     elif isinstance(value, dict):
         for name, inner in value.items():
-            _walk(name, form, depth)
-            _walk(inner, form, depth + 1)
+            if not _is_writable(name):
+                yield FieldError(".".join((*path, shown(name))), _HALF)
+            yield from _walk(inner, (*path, shown(name)), form)
     elif isinstance(value, list):
-        for inner in value:
-            _walk(inner, form, depth + 1)
+        for at, inner in enumerate(value):
+            yield from _walk(inner, (*path, str(at)), form)
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _malformed(form: Format, message: str) -> BadRequest:

@@ -32,6 +32,8 @@ NETWORK: Sequence[Case] = (
     ({"network": {"name": "a\n"}}, ["network.name"]),
     ({"network": {"name": "\0"}}, ["network.name"]),
     ({"network": {"name": "a\x7f"}}, ["network.name"]),
+    ({"network": {"name": "a\ud800", "options": {"x": "\udfff"}}}, ["network.name", "network.options.x"]),
+    ({"network": {"\ud800": "a"}}, ["network.?"]),
     ({"network": {"name": "a\x85"}}, ["network.name"]),
     ({"network": {"name": "a\ufffe"}}, ["network.name"]),
     ({"network": {"name": "a\ufdd0"}}, ["network.name"]),
