@@ -71,8 +71,13 @@ def find_network(state: State, network_id: str) -> Network:
     """The network, also while it is being deleted."""
     network = state.networks.get(network_id)
     if network is None:
-        raise NetworkNotFound(f"There is no network {network_id}; GET /networks lists those that there are.")
+        raise no_network(network_id)
     return network
+
+
+def no_network(network_id: str) -> NetworkNotFound:
+    """What is said of a network that is not there, or not for the caller."""
+    return NetworkNotFound(f"There is no network {network_id}; GET /networks lists those that there are.")
 
 
 def live_network(state: State, network_id: str) -> Network:
@@ -211,8 +216,16 @@ def find_attachment(state: State, network_id: str, port_id: str) -> Attachment:
     return attachment
 
 
-def plug(tx: Transaction, judge: Judge, network_id: str, port_id: str, form: Form, match: Match) -> Attachment:
-    """Operation 11."""
+def plug(
+    tx: Transaction,
+    judge: Judge,
+    network_id: str,
+    port_id: str,
+    form: Form,
+    match: Match,
+    confined: bool = False,
+) -> Attachment:
+    """Operation 11. ``confined``: who asks has no power over the host."""
     port = live_port(tx.state, network_id, port_id)
     there = tx.state.plugged(port_id)
     if there is not None and there.form == form:
@@ -224,11 +237,13 @@ def plug(tx: Transaction, judge: Judge, network_id: str, port_id: str, form: For
             other = "in another form" if there.id == form.id else f"as it has attachment {there.id!r}"
             raise PortInUse(f"Port {port_id} cannot take {form.id!r} {other}; unplug it first or use another port.")
 
-    return _plug(tx, port, _judge_plug(tx, judge, port, form, lambda: match(there), vacant))
+    return _plug(tx, port, _judge_plug(tx, judge, port, form, confined, lambda: match(there), vacant))
 
 
-def plug_anywhere(tx: Transaction, judge: Judge, limits: Limits, network_id: str, form: Form) -> Attachment:
-    """Operation 14: into the network's oldest free port, else into a new one."""
+def plug_anywhere(
+    tx: Transaction, judge: Judge, limits: Limits, network_id: str, form: Form, confined: bool = False
+) -> Attachment:
+    """Operation 14: into the network's oldest free port, else into a new one. ``confined``: as for :func:`plug`."""
     network = live_network(tx.state, network_id)
     for there in tx.state.holders(("id", form.id)):
         if not there.going and there.network_id == network_id and there.form == form:
@@ -244,7 +259,7 @@ def plug_anywhere(tx: Transaction, judge: Judge, limits: Limits, network_id: str
             raise PortInUse(f"All ports of network {network_id} are taken, and there can be no more; unplug something.")
         port = _judge_new_port(tx, judge, limits, network, port)
 
-    attachment = _judge_plug(tx, judge, port, form, admitted)
+    attachment = _judge_plug(tx, judge, port, form, confined, admitted)
     return _plug(tx, port if free is not None else _add_port(tx, port), attachment)
 
 
@@ -332,7 +347,9 @@ def _add_port(tx: Transaction, port: Port) -> Port:
     return port
 
 
-def _judge_plug(tx: Transaction, judge: Judge, port: Port, form: Form, *checks: Callable[[], object]) -> Attachment:
+def _judge_plug(
+    tx: Transaction, judge: Judge, port: Port, form: Form, confined: bool, *checks: Callable[[], object]
+) -> Attachment:
     """The form as an attachment of the port, with the plugin's data; neither needs to be in the state yet."""
     attachment = Attachment(
         serial=0,
@@ -341,6 +358,7 @@ def _judge_plug(tx: Transaction, judge: Judge, port: Port, form: Form, *checks: 
         form=form,
         created_at=tx.now,
         updated_at=tx.now,
+        confined=confined,
     )
 
     def ask_plugin() -> None:
@@ -367,7 +385,10 @@ def _unclaimed(state: State, attachment: Attachment) -> None:
             raise AlreadyAttached(f"Attachment {attachment.id!r} is plugged elsewhere; unplug it there first.")
         if claim[0] != "port":
             what = f"device {claim[1]!r}" if claim[0] == "device" else f"VNI {claim[-1]} towards that remote"
-            raise AlreadyAttached(f"Attachment {other.id!r} has {what} already; unplug it there first.")
+            # The devices are the host's, so a clash may be with another tenant: it does not say whose.
+            tenants = {state.networks[one.network_id].tenant_id for one in (attachment, other)}
+            whose = f"Attachment {other.id!r}" if len(tenants) == 1 else "Another attachment"
+            raise AlreadyAttached(f"{whose} has {what} already; unplug it there first.")
 
 
 def _bump(tx: Transaction, port: Port) -> None:

@@ -36,15 +36,16 @@ class AttachmentStatus(StrEnum):
 
 
 class Kind(StrEnum):
-    """The three kinds of resource; also the ``event`` field of an event stream."""
+    """The three kinds of resource, which are also the ``event`` field of an event stream, and tokens."""
 
     NETWORK = "network"
     PORT = "port"
     ATTACHMENT = "attachment"
+    TOKEN = "token"  # noqa: S105
 
 
 class Key(NamedTuple):
-    """Names one record for the whole of its life: a network's or port's id, an attachment's serial.
+    """Names one record for the whole of its life: a network's, port's or token's id, an attachment's serial.
 
     An attachment's own id is no key: while a VIF moves, the record being unplugged and the one to be plugged share it.
     """
@@ -170,7 +171,8 @@ class Form:
 @frozen(kw_only=True)
 class Attachment:
     """A form plugged, being plugged or being unplugged. ``was_plugged``: it was on the host at least once, so that a
-    device that is away now has gone, rather than not come yet."""
+    device that is away now has gone, rather than not come yet. ``confined``: who asked for it has no power over the
+    host, so that of the host's devices it may get a guest's end (a tap, a veth) and no other."""
 
     serial: int
     network_id: str
@@ -184,6 +186,7 @@ class Attachment:
     updated_at: str
     data: Json = field(factory=dict)
     was_plugged: bool = False
+    confined: bool = False
 
     @property
     def id(self) -> str:
@@ -209,6 +212,28 @@ class Attachment:
 
 
 Record = Network | Port | Attachment
+
+
+@frozen(kw_only=True)
+class Token:
+    """What opens the API to one role of one tenant. Of the secret there is only ``digest``, its SHA-256 in hex: it has
+    256 random bits, so that nobody can guess it from there, however fast."""
+
+    serial: int
+    id: str
+    tenant_id: str
+    role: str
+    digest: str = field(repr=False)
+    created_at: str
+
+    @property
+    def key(self) -> Key:
+        """Its name in commits."""
+        return Key(Kind.TOKEN, self.id)
+
+
+#: Whatever a store keeps.
+Stored = Record | Token
 
 
 @frozen(kw_only=True)

@@ -161,18 +161,16 @@ class _Planner:
             self.changes[network.key] = EnsureNetwork(network, seen.differences)
 
     def _remove_network(self, network: Network) -> None:
-        for serial in self.state.network_attachments.get(network.id, ()):
-            self.blocked[network.key] = Key(Kind.ATTACHMENT, serial)
-            return
         present = self.observed.of(network.key).present
-        for ident in self.state.network_ports.get(network.id, ()):
-            key = Key(Kind.PORT, ident)
-            self.visit(key)
-            # The ports' removal comes first in the batch; but a network with nothing to remove would be gone before it.
-            if key in self.blocked or (key in self.changes and not present):
-                self.blocked[network.key] = key
-                return
-        if present:
+        blockers = [attachment.key for attachment in self.state.attachments_of(network.id)]
+        for port in self.state.ports_of(network.id):
+            self.visit(port.key)
+            # Its removal comes first in the batch; but a network with nothing to remove would be gone before it.
+            if port.key in self.blocked or (port.key in self.changes and not present):
+                blockers.append(port.key)
+        if blockers:
+            self.blocked[network.key] = blockers[0]
+        elif present:
             self.changes[network.key] = RemoveNetwork(network)
         else:
             self.settled[network.key] = Done()

@@ -14,10 +14,12 @@ from attrs import evolve, field, frozen
 from rpds import HashTrieMap
 
 from quantumd.core.claims import Claim, claims, excludes
-from quantumd.core.model import Attachment, Event, FaultRecord, Key, Kind, Network, Port, Record
+from quantumd.core.model import Attachment, Event, FaultRecord, Key, Kind, Network, Port, Record, Stored, Token
 
 #: One item of a network's ``data``: each is that network's alone.
 Allocation = tuple[str, object]
+#: What is counted of a tenant (None: of all together): ``networks``, ``ports``, ``attachments`` or ``tunnels``.
+Counted = tuple[str | None, str]
 
 _K = TypeVar("_K")
 
@@ -33,10 +35,12 @@ class State:
     networks: HashTrieMap[str, Network] = field(factory=HashTrieMap)
     ports: HashTrieMap[str, Port] = field(factory=HashTrieMap)
     attachments: HashTrieMap[int, Attachment] = field(factory=HashTrieMap)
+    tokens: HashTrieMap[str, Token] = field(factory=HashTrieMap)
     next_serial: int = 1
     next_event: int = 1
     # Indices, kept by Transaction alone. ``live_…`` count what is not being deleted. ``free`` has those ports of a
     # network that take a plug, oldest first: with nothing in them (False), or with something on its way out (True).
+    # ``used`` counts what stays, by tenant; tunnels are attachments as well.
     network_ports: HashTrieMap[str, HashTrieMap[str, None]] = field(factory=HashTrieMap)
     network_attachments: HashTrieMap[str, HashTrieMap[int, None]] = field(factory=HashTrieMap)
     claimed: HashTrieMap[Claim, tuple[int, ...]] = field(factory=HashTrieMap)
@@ -44,14 +48,31 @@ class State:
     live_networks: int = 0
     live_ports: HashTrieMap[str, int] = field(factory=HashTrieMap)
     free: HashTrieMap[tuple[str, bool], tuple[tuple[int, str], ...]] = field(factory=HashTrieMap)
+    tenant_networks: HashTrieMap[str, HashTrieMap[str, None]] = field(factory=HashTrieMap)
+    used: HashTrieMap[Counted, int] = field(factory=HashTrieMap)
+    digests: HashTrieMap[str, str] = field(factory=HashTrieMap)
 
     def get(self, key: Key) -> Record | None:
-        """The record of that key, or None."""
+        """The record of that key, or None; a token is none."""
         if key.kind is Kind.NETWORK:
             return self.networks.get(str(key.ident))
         if key.kind is Kind.PORT:
             return self.ports.get(str(key.ident))
-        return self.attachments.get(int(key.ident))
+        return self.attachments.get(int(key.ident)) if key.kind is Kind.ATTACHMENT else None
+
+    def networks_of(self, tenant_id: str) -> list[Network]:
+        """The tenant's networks, oldest first."""
+        found = (self.networks[ident] for ident in self.tenant_networks.get(tenant_id, _none()))
+        return sorted(found, key=lambda network: network.serial)
+
+    def token_of(self, digest: str) -> Token | None:
+        """The token whose secret has that digest."""
+        ident = self.digests.get(digest)
+        return None if ident is None else self.tokens[ident]
+
+    def count(self, what: str, tenant_id: str | None = None) -> int:
+        """How many networks, ports, attachments or tunnels a tenant has that stay; None: all tenants together."""
+        return self.used.get((tenant_id, what), 0)
 
     def ports_of(self, network_id: str) -> list[Port]:
         """The network's ports, oldest first."""
@@ -115,7 +136,7 @@ class Transaction:
     def __init__(self, state: State, now: str) -> None:
         self.state = state
         self.now = now
-        self.touched: dict[Key, Record | None] = {}
+        self.touched: dict[Key, Stored | None] = {}
         self.events: list[Event] = []
 
     def serial(self) -> int:
@@ -130,16 +151,21 @@ class Transaction:
         state = self.state
         if isinstance(record, Network):
             before = state.networks.get(record.id)
-            allocated = state.allocated
+            allocated, owned = state.allocated, state.tenant_networks
             if before is None or before.data != record.data:
                 allocated = _free(allocated, before)
                 for item in record.data.items():
                     allocated = allocated.insert(item, record.id)
+            if before is None:
+                members = owned.get(record.tenant_id, _none()).insert(record.id, None)
+                owned = owned.insert(record.tenant_id, members)
             self.state = evolve(
                 state,
                 networks=state.networks.insert(record.id, record),
                 allocated=allocated,
                 live_networks=state.live_networks + _birth(before, record),
+                tenant_networks=owned,
+                used=_use(state.used, record.tenant_id, "networks", _birth(before, record)),
             )
         elif isinstance(record, Port):
             index, old = state.network_ports, state.ports.get(record.id)
@@ -151,6 +177,7 @@ class Transaction:
                 ports=state.ports.insert(record.id, record),
                 network_ports=index,
                 live_ports=_count(state.live_ports, record.network_id, _birth(old, record)),
+                used=_use(state.used, self._tenant(record), "ports", _birth(old, record)),
             )
             self._file(record)
         else:
@@ -168,6 +195,8 @@ class Transaction:
                 networks=state.networks.remove(record.id),
                 allocated=_free(state.allocated, record),
                 live_networks=state.live_networks + _birth(record, None),
+                tenant_networks=_without(state.tenant_networks, record.tenant_id, record.id),
+                used=_use(state.used, record.tenant_id, "networks", _birth(record, None)),
             )
         elif isinstance(record, Port):
             assert not state.claimed.get(("port", record.id))
@@ -176,6 +205,7 @@ class Transaction:
                 ports=state.ports.remove(record.id),
                 network_ports=_without(state.network_ports, record.network_id, record.id),
                 live_ports=_count(state.live_ports, record.network_id, _birth(record, None)),
+                used=_use(state.used, self._tenant(record), "ports", _birth(record, None)),
             )
             self._file(record)
         else:
@@ -184,8 +214,22 @@ class Transaction:
                 attachments=state.attachments.remove(record.serial),
                 network_attachments=_without(state.network_attachments, record.network_id, record.serial),
                 claimed=_release(state.claimed, claims(record), record.serial),
+                used=self._used_by(record, None),
             )
             self._file(state.ports.get(record.port_id))
+
+    def put_token(self, token: Token) -> None:
+        """Add the token; one is never changed."""
+        self.touched[token.key] = token
+        state = self.state
+        tokens, digests = state.tokens.insert(token.id, token), state.digests.insert(token.digest, token.id)
+        self.state = evolve(state, tokens=tokens, digests=digests)
+
+    def drop_token(self, token: Token) -> None:
+        """Take the token out."""
+        self.touched[token.key] = None
+        state = self.state
+        self.state = evolve(state, tokens=state.tokens.remove(token.id), digests=state.digests.remove(token.digest))
 
     def emit(self, action: str, record: Record, status: str | None = None, detail: str | None = None) -> None:
         """Tell the world of what happened to the record; ``status`` where it is not the record's own."""
@@ -221,6 +265,18 @@ class Transaction:
             return before
         return FaultRecord(name, message, self.now)
 
+    def _tenant(self, record: Port | Attachment) -> str | None:
+        """Whose it is; None only where a damaged file has it on no network."""
+        network = self.state.networks.get(record.network_id)
+        return None if network is None else network.tenant_id
+
+    def _used_by(self, before: Attachment | None, after: Attachment | None) -> HashTrieMap[Counted, int]:
+        record = before if after is None else after
+        assert record is not None
+        used, tenant, step = self.state.used, self._tenant(record), _birth(before, after)
+        used = _use(used, tenant, "attachments", step)
+        return _use(used, tenant, "tunnels", step) if record.form.tunnel is not None else used
+
     def _put_attachment(self, record: Attachment) -> None:
         state = self.state
         before = state.attachments.get(record.serial)
@@ -237,6 +293,7 @@ class Transaction:
             attachments=state.attachments.insert(record.serial, record),
             network_attachments=index,
             claimed=claimed,
+            used=self._used_by(before, record),
         )
         if before is None or before.going is not record.going:
             self._file(state.ports.get(record.port_id))
@@ -264,21 +321,21 @@ class Transaction:
             self.state = evolve(state, free=free)
 
 
-def build(records: Iterable[Record], next_serial: int, next_event: int) -> State:
-    """The state of these records, indices and all, as a store reads it at start."""
+def build(records: Iterable[Record], next_serial: int, next_event: int, tokens: Iterable[Token] = ()) -> State:
+    """The state of these records and tokens, indices and all, as a store reads it at start."""
     tx = Transaction(State(next_serial=next_serial, next_event=next_event), now="")
     for record in sorted(records, key=lambda record: record.serial):
         tx.put(record)
+    for token in tokens:
+        tx.put_token(token)
     return tx.state
 
 
 def check(state: State) -> list[str]:
     """Every broken invariant, in words; an empty list for a sound state."""
     wrong = []
-    if (
-        build((record for key in state.every_key() if (record := state.get(key))), state.next_serial, state.next_event)
-        != state
-    ):
+    records = (record for key in state.every_key() if (record := state.get(key)))
+    if build(records, state.next_serial, state.next_event, state.tokens.values()) != state:
         wrong.append("the indices do not match the records")
     for port in state.ports.values():
         network = state.networks.get(port.network_id)
@@ -323,7 +380,7 @@ def _release(
     return index
 
 
-def _birth(before: Network | Port | None, after: Network | Port | None) -> int:
+def _birth(before: Record | None, after: Record | None) -> int:
     """What this change adds to the number of records that are not being deleted."""
     return (after is not None and not after.going) - (before is not None and not before.going)
 
@@ -333,6 +390,16 @@ def _count(counts: HashTrieMap[str, int], home: str, step: int) -> HashTrieMap[s
         return counts
     total = counts.get(home, 0) + step
     return counts.insert(home, total) if total else counts.remove(home)
+
+
+def _use(used: HashTrieMap[Counted, int], tenant_id: str | None, what: str, step: int) -> HashTrieMap[Counted, int]:
+    """Count for the tenant, and for all together."""
+    if step == 0:
+        return used
+    for whose in {tenant_id, None}:
+        total = used.get((whose, what), 0) + step
+        used = used.insert((whose, what), total) if total else used.remove((whose, what))
+    return used
 
 
 def _free(index: HashTrieMap[Allocation, str], network: Network | None) -> HashTrieMap[Allocation, str]:
