@@ -69,9 +69,12 @@ class _Made:
     plugin: Json
 
 
+_HALF = _Made(None, {})
+
+
 @implementer(INetworkPlugin)
 class MemoryPlugin:
-    """See the module. ``host`` can be looked at, and changed behind the plugin's back, by tests."""
+    """See the module. ``host`` and ``fail`` can be looked at, and changed behind the plugin's back, by tests."""
 
     name = "memory"
     batches = 1000
@@ -87,7 +90,7 @@ class MemoryPlugin:
         self._clock = clock
         self._delay: float = settings["delay"]
         self._veto_detach: bool = settings["veto_detach"]
-        self._fail: str = settings["fail"]
+        self.fail: str = settings["fail"]
         self._capacity: int = settings["capacity"]
         self._unavailable: str = settings["unavailable"]
         self.fixed_ports: int = settings["fixed_ports"]
@@ -178,7 +181,9 @@ class MemoryPlugin:
             return Blocked()
         if self._is_to_fail(change):
             failed.add(change.key)
-            return Failed(f"The memory plugin is set to fail on {self._fail!r}; change [plugin:memory] fail.")
+            # Half of it is there now, so that taking it away is a change too, and fails as well.
+            self.host.setdefault(change.key, _HALF)
+            return Failed(f"The memory plugin is set to fail on {self.fail!r}; change [plugin:memory] fail.")
         match change:
             case RemoveNetwork() | RemovePort() | Detach():
                 self.host.pop(change.key, None)
@@ -189,14 +194,14 @@ class MemoryPlugin:
                 return Done(plugin)
 
     def _is_to_fail(self, change: RecordChange) -> bool:
-        if not self._fail:
+        if not self.fail:
             return False
         names = {change.network.name}
         if isinstance(change, Attach | Detach):
             names = {change.attachment.id}
         elif isinstance(change, EnsurePort | RemovePort):
             names = set()
-        return any(fnmatch.fnmatchcase(name, self._fail) for name in names)
+        return any(fnmatch.fnmatchcase(name, self.fail) for name in names)
 
     def _device(self, state: State, attachment: Attachment) -> str:
         """The device's name: the one given, or found by its id, or one that follows from the port's id."""

@@ -68,6 +68,9 @@ class PluginHost(ABC):
     def hopeless_form(self) -> Form:
         """A form that can be accepted, but that no try will ever plug: its device is in somebody's use, say."""
 
+    def relent(self) -> None:
+        """Let go of what made :meth:`hopeless_form` hopeless, if the plugin could not take it back otherwise."""
+
     @abstractmethod
     def disturb(self, attachment: Attachment) -> None:
         """Somebody unplugs the attachment's device by hand: it is no longer on its network."""
@@ -264,6 +267,7 @@ class _NetworkPluginTests(TestCase):
         for plugged in good:
             self.assertIsInstance(outcomes[plugged.key], Done)
         self.assertIsInstance((await self.bench.once([bad.key]))[-1][1], Failed)
+        self.host.relent()
         self.bench.unplug(bad)
         await self.bench.converge()
         self.assertNotIn(bad.serial, self.bench.state.attachments)

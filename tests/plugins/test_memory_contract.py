@@ -45,6 +45,10 @@ class MemoryHost(PluginHost):
     def hopeless_form(self) -> Form:
         return Form(id="hopeless")
 
+    def relent(self) -> None:
+        for plugin in self.plugins:
+            plugin.fail = ""
+
     def disturb(self, attachment: Attachment) -> None:
         del self.plugins[0].host[attachment.key]
 
