@@ -16,6 +16,9 @@ from quantumd.cli.main import run
 
 from .fake import FakeApi
 
+#: An endpoint at which there is nobody.
+NOWHERE = "unix:/nonexistent/api.sock"
+
 
 class Terminal(io.StringIO):
     """A stream that says that it is a terminal."""

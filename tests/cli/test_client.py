@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import tempfile
 import threading
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from quantumd.cli.client import Client
 from quantumd.cli.endpoint import parse_endpoint
 from quantumd.cli.errors import Refused, Unreachable
 
-from .case import CliCase, ctl
+from .case import NOWHERE, CliCase, ctl
 from .fake import FakeApi
 
 
@@ -130,7 +131,7 @@ class UnreachableTests(SynchronousTestCase):
 
     def test_no_socket(self) -> None:
         """No such file."""
-        path = f"unix:{self.mktemp()}"
+        path = NOWHERE
         self.assertSays(path, "cannot reach quantumd at", "No such file", "twistd -n quantumd", "--endpoint")
 
     def test_path_too_long(self) -> None:
@@ -191,7 +192,9 @@ class UnreachableTests(SynchronousTestCase):
 
     def test_stream_refused(self) -> None:
         """A stream that is refused is a fault like any other."""
-        api = FakeApi(Path(self.mktemp()))
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        api = FakeApi(Path(directory.name, "api.sock"))
         self.addCleanup(api.stop)
         api.raw["/events"] = (401, "application/problem+json", b'{"type": "/faults/Unauthorized", "detail": "No."}')
         client = Client(parse_endpoint(api.endpoint))

@@ -17,7 +17,7 @@ from quantumd.cli.completion.tree import Command, Option, Value, describe
 from quantumd.cli.completion.zsh import zsh_script
 from quantumd.cli.parser import build_parser
 
-from .case import CliCase, ctl
+from .case import NOWHERE, CliCase, ctl
 
 DATA = Path(__file__).parents[2] / "data" / "completion"
 FILES = {"bash": DATA / "quantumctl.bash", "zsh": DATA / "_quantumctl"}
@@ -103,7 +103,7 @@ class NamesTests(CliCase):
 
     def test_quiet(self) -> None:
         """Nobody who presses Tab wants to read a message."""
-        for line in ("completion names PORT nowhere", f"--endpoint unix:{self.mktemp()} completion names NET"):
+        for line in ("completion names PORT nowhere", f"--endpoint {NOWHERE} completion names NET"):
             self.assertEqual(self.ctl(line)[:], (1, "", ""))
 
 
@@ -181,7 +181,7 @@ class BashTests(CliCase):
 
     def test_no_daemon(self) -> None:
         """Without a daemon there are no names, and no words about it."""
-        self.environ = {"QUANTUMD_ENDPOINT": f"unix:{self.mktemp()}"}
+        self.environ = {"QUANTUMD_ENDPOINT": NOWHERE}
         self.assertEqual(self.complete("network", "show", ""), [])
 
 

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from quantumd.cli.commands.events import Event, event_line, parse_events
 from quantumd.cli.render import Style
 
-from .case import CliCase
+from .case import NOWHERE, CliCase
 
 NET = "0a1b2c3d-0000-4000-8000-000000000001"
 PORT = "1a1b2c3d-0000-4000-8000-000000000002"
@@ -137,6 +137,6 @@ class FollowTests(CliCase):
     def test_nobody_there(self) -> None:
         """Who was never reached is not waited for."""
         self.api.streams = []
-        result = self.ctl(["--endpoint", f"unix:{self.mktemp()}", "events"])
+        result = self.ctl(["--endpoint", NOWHERE, "events"])
         self.assertEqual(result.status, 1)
         self.assertIn("cannot reach", result.err)
