@@ -33,7 +33,11 @@ def settle(tx: Transaction, key: Key, revision: int, outcome: Outcome, repaired:
     else:
         if repaired is not None:
             tx.emit("repaired", record, detail=repaired)
-        _put(tx, record, _settled(record, outcome), None, outcome.plugin)
+        plugin = outcome.plugin
+        if isinstance(outcome, Waiting):
+            # Whoever looks at something that stays InProgress wants to know what would help.
+            plugin = {**plugin, "waiting_for": outcome.what}
+        _put(tx, record, _settled(record, outcome), None, plugin)
 
 
 def _failed(record: Record) -> Status | AttachmentStatus:

@@ -68,7 +68,7 @@ class PluginHost(ABC):
     def hopeless_form(self) -> Form:
         """A form that can be accepted, but that no try will ever plug: its device is in somebody's use, say."""
 
-    def relent(self) -> None:
+    def relent(self) -> None:  # noqa: B027  # most hosts have nothing to do here
         """Let go of what made :meth:`hopeless_form` hopeless, if the plugin could not take it back otherwise."""
 
     @abstractmethod
