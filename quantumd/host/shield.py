@@ -16,7 +16,7 @@ made get a filter for these and the same switches. All of it has to be in place 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from quantumd.host import sysctl
 from quantumd.host.netlink import drop
@@ -39,6 +39,8 @@ _PORT_SWITCHES = (("ipv6", "disable_ipv6", 1), ("ipv4", "rp_filter", 1))
 
 Switches = tuple[tuple[str, str, int], ...]
 Rules = tuple[tuple[int, drop.Program], ...]
+#: Keeps the host off devices; gives, for the index of each that it cannot be kept off, why.
+Shield = Callable[[Rtnl, Iterable[Link]], dict[int, str]]
 
 
 def shield_bridges(rtnl: Rtnl, bridges: Iterable[Link]) -> dict[int, str]:
@@ -76,8 +78,21 @@ def shield_kernel_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
     return _shield(rtnl, list(ports), (), _PORT_SWITCHES)
 
 
-def unshield_userspace_ports(rtnl: Rtnl, ports: Iterable[Link]) -> None:
-    """Let the host hear again what comes in by these devices, which are somebody else's and stay."""
+def shield_userspace_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
+    """As :func:`shield_userspace_ports`, for devices of somebody else's: nothing of theirs is changed for good.
+
+    :return: for the index of each port that it cannot be kept off, why
+    """
+    failures: dict[int, str] = {}
+    for link in ports:
+        missing = drop.drop(rtnl, link.index, USERSPACE_RULES)
+        if missing is not None:
+            failures[link.index] = f"the kernel takes no filter ({missing.reason}; modprobe sch_ingress cls_bpf)"
+    return failures
+
+
+def unshield_userspace_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> None:
+    """Let the host hear again what comes in by these devices."""
     rtnl.batch([request for link in ports for request in drop.removals(link.index, USERSPACE_RULES)])
 
 

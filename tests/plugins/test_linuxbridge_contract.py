@@ -23,7 +23,7 @@ class LinuxHost(PluginHost):
         self.host.ip("link set held master taken")
 
     def make_plugin(self) -> LinuxBridgePlugin:
-        return LinuxBridgePlugin(reactor, self.host.path)
+        return LinuxBridgePlugin(reactor, netns=self.host.path)
 
     def close(self) -> None:
         self.lab.close()

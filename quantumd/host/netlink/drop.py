@@ -95,7 +95,7 @@ def requests(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request
 
 
 def removals(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request]:
-    """The requests that take ``rules`` off a device again. Those that are not in place are refused, which is no harm."""
+    """The requests that take ``rules`` off a device again. One that is not in place is refused, which is no harm."""
     return [Request(_RTM_DELTFILTER, 0, _at(index, _filter(parent, rule))) for parent, rule in rules]
 
 

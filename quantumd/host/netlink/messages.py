@@ -8,10 +8,10 @@ has another master, EXFULL where a bridge has its 1,023 ports, EOPNOTSUPP where 
 from __future__ import annotations
 
 import socket
+import struct
 from typing import Any
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
@@ -24,9 +24,9 @@ from quantumd.host.netlink.wire import (
     NLM_F_DUMP,
     NLM_F_EXCL,
     Request,
+    attribute,
 )
 
-Attributes = list[tuple[str, Any]]
 Device = int | str
 
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_SETLINK = 16, 17, 18, 19
@@ -35,6 +35,21 @@ _RTM_NEWNEIGH, _RTM_DELNEIGH, _RTM_GETNEIGH = 28, 29, 30
 _RTM_GETNSID = 90
 _RTM_NEWLINKPROP, _RTM_DELLINKPROP = 108, 109
 
+# linux/if_link.h
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER = 1, 3, 4, 5, 10
+_IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_GROUP, _IFLA_NET_NS_FD, _IFLA_EXT_MASK = 18, 20, 27, 28, 29
+_IFLA_PROP_LIST, _IFLA_ALT_IFNAME = 52 | 0x8000, 53
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
+_IFLA_BR_FORWARD_DELAY, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING = 1, 5, 23
+_IFLA_BRPORT_ISOLATED = 33
+_IFLA_VLAN_ID = 1
+_IFLA_VXLAN_ID, _IFLA_VXLAN_LOCAL, _IFLA_VXLAN_LEARNING, _IFLA_VXLAN_PORT = 1, 4, 7, 15
+_IFLA_VXLAN_GROUP6, _IFLA_VXLAN_LOCAL6 = 16, 17
+_VETH_INFO_PEER = 1
+
+_IFINFO = struct.Struct("=BxHiII")
+_U32 = struct.Struct("=I")
+_AF_BRIDGE = 7
 _RTEXT_FILTER_SKIP_STATS = 1 << 3
 _IFNAMSIZ = 16
 _NTF_SELF = 0x02
@@ -48,55 +63,63 @@ def encode(message: Any) -> bytes:
     return bytes(message.data[HEADER.size :])
 
 
-def _link(
-    kind: int,
-    device: Device,
-    attributes: Attributes,
-    flags: int = 0,
-    set_flags: int = 0,
-    change: int = 0,
-) -> Request:
-    message = ifinfmsg()
-    message["flags"] = set_flags
-    message["change"] = change
+def _u32(kind: int, value: int) -> bytes:
+    return attribute(kind, _U32.pack(value))
+
+
+def _u8(kind: int, value: int) -> bytes:
+    return attribute(kind, bytes((value,)))
+
+
+def _text(kind: int, value: str) -> bytes:
+    return attribute(kind, value.encode("utf-8", "surrogateescape"), b"\0")
+
+
+def _mac(value: str) -> bytes:
+    return attribute(_IFLA_ADDRESS, bytes.fromhex(value.replace(":", "")))
+
+
+def _link(kind: int, device: Device, attributes: bytes, flags: int = 0, set_flags: int = 0, change: int = 0) -> Request:
+    index = 0
     if isinstance(device, int):
-        message["index"] = device
+        index = device
     else:
         # The kernel refuses a longer IFLA_IFNAME, and looks both attributes up in the same table.
-        short = len(device.encode()) < _IFNAMSIZ
-        attributes = [("IFLA_IFNAME" if short else "IFLA_ALT_IFNAME", device), *attributes]
-    message["attrs"] = [list(item) for item in attributes]
-    return Request(kind, flags, encode(message))
+        short = len(device.encode("utf-8", "surrogateescape")) < _IFNAMSIZ
+        attributes = _text(_IFLA_IFNAME if short else _IFLA_ALT_IFNAME, device) + attributes
+    return Request(kind, flags, _IFINFO.pack(0, 0, index, set_flags, change) + attributes)
+
+
+_NO_STATISTICS = _u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
 
 
 def get_link(device: Device) -> Request:
     """Ask for one device."""
-    return _link(_RTM_GETLINK, device, [("IFLA_EXT_MASK", _RTEXT_FILTER_SKIP_STATS)])
+    return _link(_RTM_GETLINK, device, _NO_STATISTICS)
 
 
-def dump_links(master: int = 0, kind: str = "") -> Request:
-    """Ask for all devices, or those of one master, or of one kind."""
-    attributes: Attributes = [("IFLA_EXT_MASK", _RTEXT_FILTER_SKIP_STATS)]
-    if master:
-        attributes.append(("IFLA_MASTER", master))
-    if kind:
-        attributes.append(("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", kind)]}))
-    return _link(_RTM_GETLINK, 0, attributes, NLM_F_DUMP)
+def dump_links() -> Request:
+    """Ask for all devices."""
+    return _link(_RTM_GETLINK, 0, _NO_STATISTICS, NLM_F_DUMP)
 
 
-def _create(name: str, kind: str, data: Attributes, attributes: Attributes) -> Request:
-    info: Attributes = [("IFLA_INFO_KIND", kind)]
-    if data:
-        info.append(("IFLA_INFO_DATA", {"attrs": data}))
-    every = [*attributes, ("IFLA_LINKINFO", {"attrs": info})]
-    return _link(_RTM_NEWLINK, name, every, NLM_F_CREATE | NLM_F_EXCL)
+def _info(kind: str, data: bytes) -> bytes:
+    return attribute(_IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, kind.encode()), attribute(_IFLA_INFO_DATA, data))
 
 
-_BRIDGE_DATA: Attributes = [
-    ("IFLA_BR_STP_STATE", 0),
-    ("IFLA_BR_FORWARD_DELAY", 0),
-    ("IFLA_BR_MCAST_SNOOPING", 0),
-]
+def _create(name: str, kind: str, data: bytes, *attributes: bytes) -> Request:
+    return _link(_RTM_NEWLINK, name, b"".join(attributes) + _info(kind, data), NLM_F_CREATE | NLM_F_EXCL)
+
+
+def _mtu(mtu: int | None) -> bytes:
+    return b"" if mtu is None else _u32(_IFLA_MTU, mtu)
+
+
+_BRIDGE_SETTINGS = (
+    _u32(_IFLA_BR_STP_STATE, 0),
+    _u32(_IFLA_BR_FORWARD_DELAY, 0),
+    _u8(_IFLA_BR_MCAST_SNOOPING, 0),
+)
 
 
 def create_bridge(name: str, mac: str, mtu: int | None = None) -> Request:
@@ -104,10 +127,7 @@ def create_bridge(name: str, mac: str, mtu: int | None = None) -> Request:
 
     A given ``mac`` stays, where one that the kernel chose would follow the bridge's ports.
     """
-    attributes: Attributes = [("IFLA_ADDRESS", mac)]
-    if mtu is not None:
-        attributes.append(("IFLA_MTU", mtu))
-    return _create(name, "bridge", _BRIDGE_DATA, attributes)
+    return _create(name, "bridge", b"".join(_BRIDGE_SETTINGS), _mac(mac), _mtu(mtu))
 
 
 def configure_bridge(index: int) -> list[Request]:
@@ -115,14 +135,7 @@ def configure_bridge(index: int) -> list[Request]:
 
     One after the other: a bridge that still runs STP takes no forward delay below two seconds.
     """
-    return [
-        _link(
-            _RTM_NEWLINK,
-            index,
-            [("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", {"attrs": [item]})]})],
-        )
-        for item in _BRIDGE_DATA
-    ]
+    return [_link(_RTM_NEWLINK, index, _info("bridge", setting)) for setting in _BRIDGE_SETTINGS]
 
 
 def create_veth(
@@ -139,17 +152,15 @@ def create_veth(
     The descriptor is opened O_RDONLY and stays open until the request was sent. Both ends are down: a peer that is
     asked for up is refused with ENOTCONN, since it is set up before the two are joined.
     """
-    mine: Attributes = []
-    theirs: Attributes = [("IFLA_IFNAME", peer), ("IFLA_NET_NS_FD", netns_fd)]
-    if mac is not None:
-        mine.append(("IFLA_ADDRESS", mac))
-    if peer_mac is not None:
-        theirs.append(("IFLA_ADDRESS", peer_mac))
-    if mtu is not None:
-        mine.append(("IFLA_MTU", mtu))
-        theirs.append(("IFLA_MTU", mtu))
-    other = {"index": 0, "attrs": theirs}
-    return _create(name, "veth", [("VETH_INFO_PEER", other)], mine)
+    other = attribute(
+        _VETH_INFO_PEER,
+        _IFINFO.pack(0, 0, 0, 0, 0),
+        _text(_IFLA_IFNAME, peer),
+        _u32(_IFLA_NET_NS_FD, netns_fd),
+        b"" if peer_mac is None else _mac(peer_mac),
+        _mtu(mtu),
+    )
+    return _create(name, "veth", other, b"" if mac is None else _mac(mac), _mtu(mtu))
 
 
 def create_vxlan(
@@ -166,23 +177,19 @@ def create_vxlan(
 
     ``ipv6`` says of which family the remotes will be, where there is no ``local`` address to tell.
     """
-    data: Attributes = [("IFLA_VXLAN_ID", vni), ("IFLA_VXLAN_PORT", port), ("IFLA_VXLAN_LEARNING", 1)]
+    ends = b""
     if local is not None:
-        data.append(("IFLA_VXLAN_LOCAL6" if local.version == 6 else "IFLA_VXLAN_LOCAL", str(local)))
+        ends = attribute(_IFLA_VXLAN_LOCAL6 if local.version == 6 else _IFLA_VXLAN_LOCAL, local.packed)
     elif ipv6:
-        data.append(("IFLA_VXLAN_GROUP6", "::"))
-    attributes: Attributes = [("IFLA_ADDRESS", mac)]
-    if mtu is not None:
-        attributes.append(("IFLA_MTU", mtu))
-    return _create(name, "vxlan", data, attributes)
+        ends = attribute(_IFLA_VXLAN_GROUP6, bytes(16))
+    udp = attribute(_IFLA_VXLAN_PORT, port.to_bytes(2, "big"))
+    data = _u32(_IFLA_VXLAN_ID, vni) + udp + _u8(_IFLA_VXLAN_LEARNING, 1) + ends
+    return _create(name, "vxlan", data, _mac(mac), _mtu(mtu))
 
 
 def create_vlan(name: str, *, below: int, vid: int, mtu: int | None = None) -> Request:
     """Make an 802.1Q sub-interface of the device ``below``. EOPNOTSUPP: the kernel has no 8021q."""
-    attributes: Attributes = [("IFLA_LINK", below)]
-    if mtu is not None:
-        attributes.append(("IFLA_MTU", mtu))
-    return _create(name, "vlan", [("IFLA_VLAN_ID", vid)], attributes)
+    return _create(name, "vlan", attribute(_IFLA_VLAN_ID, struct.pack("=H", vid)), _u32(_IFLA_LINK, below), _mtu(mtu))
 
 
 def probe_kind(kind: str) -> Request:
@@ -191,18 +198,18 @@ def probe_kind(kind: str) -> Request:
     The name is one that no device can have, so that EOPNOTSUPP means "no such kind" and any other errno that
     there is one. The kernel may load the module for it.
     """
-    return _create("quantumd/probe", kind, [], [])
+    return _create("quantumd/probe", kind, b"")
 
 
 def set_altname(device: Device, altname: str) -> Request:
     """Give a device a further name (up to 127 bytes). EEXIST: a device has it. EOPNOTSUPP: kernel < 5.5."""
-    props = {"attrs": [("IFLA_ALT_IFNAME", altname)]}
-    return _link(_RTM_NEWLINKPROP, device, [("IFLA_PROP_LIST", props)], NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND)
+    names = attribute(_IFLA_PROP_LIST, _text(_IFLA_ALT_IFNAME, altname))
+    return _link(_RTM_NEWLINKPROP, device, names, NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND)
 
 
 def drop_altname(device: Device, altname: str) -> Request:
     """Take a further name from a device."""
-    return _link(_RTM_DELLINKPROP, device, [("IFLA_PROP_LIST", {"attrs": [("IFLA_ALT_IFNAME", altname)]})])
+    return _link(_RTM_DELLINKPROP, device, attribute(_IFLA_PROP_LIST, _text(_IFLA_ALT_IFNAME, altname)))
 
 
 def set_link(
@@ -216,50 +223,49 @@ def set_link(
     alias: str | None = None,
     group: int | None = None,
     name: str | None = None,
+    netns_fd: int | None = None,
 ) -> Request:
-    """Change a device. ``master`` 0 releases it; an ``alias`` "" is taken away; ``name``, a new one, needs an index.
+    """Change a device. ``master`` 0 releases it; an ``alias`` "" is taken away; ``name``, a new one, needs an index;
+    ``netns_fd`` moves it into that open namespace.
 
-    The kernel goes in the order MAC, MTU, group, name, alias, master, flags (``do_setlink`` in
+    The kernel goes in the order namespace, MAC, MTU, group, name, alias, master, flags (``do_setlink`` in
     ``net/core/rtnetlink.c``); where it refuses one thing, what went before stays.
     """
     flags = change = 0
-    attributes: Attributes = []
     for wanted, bit in ((up, IFF_UP), (noarp, IFF_NOARP)):
         if wanted is not None:
             change |= bit
             flags |= bit if wanted else 0
-    for attribute, value in (
-        ("IFLA_IFNAME", name),
-        ("IFLA_MASTER", master),
-        ("IFLA_MTU", mtu),
-        ("IFLA_ADDRESS", mac),
-        ("IFLA_IFALIAS", alias),
-        ("IFLA_GROUP", group),
-    ):
-        if value is not None:
-            attributes.append((attribute, value))
+    attributes = _mtu(mtu)
+    if name is not None:
+        attributes += _text(_IFLA_IFNAME, name)
+    if master is not None:
+        attributes += _u32(_IFLA_MASTER, master)
+    if mac is not None:
+        attributes += _mac(mac)
+    if alias is not None:
+        attributes += attribute(_IFLA_IFALIAS, alias.encode("utf-8", "surrogateescape"))
+    if group is not None:
+        attributes += _u32(_IFLA_GROUP, group)
+    if netns_fd is not None:
+        attributes += _u32(_IFLA_NET_NS_FD, netns_fd)
     return _link(_RTM_SETLINK, device, attributes, 0, flags, change)
 
 
 def set_isolated(index: int, isolated: bool) -> Request:
     """Set a bridge port's ``isolated`` flag: isolated ports do not reach each other."""
-    info = {
-        "attrs": [
-            ("IFLA_INFO_SLAVE_KIND", "bridge"),
-            ("IFLA_INFO_SLAVE_DATA", {"attrs": [("IFLA_BRPORT_ISOLATED", int(isolated))]}),
-        ]
-    }
-    return _link(_RTM_NEWLINK, index, [("IFLA_LINKINFO", info)])
+    data = attribute(_IFLA_INFO_SLAVE_DATA, _u8(_IFLA_BRPORT_ISOLATED, int(isolated)))
+    return _link(_RTM_NEWLINK, index, attribute(_IFLA_LINKINFO, attribute(_IFLA_INFO_SLAVE_KIND, b"bridge\0"), data))
 
 
 def delete_link(index: int) -> Request:
     """Remove a device. The kernel takes about 18 ms for each: see :func:`delete_group` for many."""
-    return _link(_RTM_DELLINK, index, [])
+    return _link(_RTM_DELLINK, index, b"")
 
 
 def delete_group(group: int) -> Request:
     """Remove all devices of a link group, whoever put them there."""
-    return _link(_RTM_DELLINK, 0, [("IFLA_GROUP", group)])
+    return _link(_RTM_DELLINK, 0, _u32(_IFLA_GROUP, group))
 
 
 def dump_addresses() -> Request:
@@ -278,7 +284,7 @@ def dump_routes(family: socket.AddressFamily) -> Request:
 
 def _remote(kind: int, flags: int, index: int, remote: IpAddress) -> Request:
     message = ndmsg()
-    message["family"] = socket.AF_BRIDGE if hasattr(socket, "AF_BRIDGE") else 7
+    message["family"] = _AF_BRIDGE
     message["ifindex"] = index
     message["state"] = _NUD_NOARP_PERMANENT
     message["flags"] = _NTF_SELF
@@ -299,7 +305,7 @@ def drop_remote(index: int, remote: IpAddress) -> Request:
 def dump_fdb(index: int) -> Request:
     """Ask for the forwarding table of a VXLAN device."""
     message = ndmsg()
-    message["family"] = 7
+    message["family"] = _AF_BRIDGE
     message["ifindex"] = index
     return Request(_RTM_GETNEIGH, NLM_F_DUMP, encode(message))
 

@@ -24,7 +24,8 @@ _RTMGRP_IPV6_IFADDR, _RTMGRP_IPV6_ROUTE = 0x100, 0x400
 _GROUPS = _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_IFADDR | _RTMGRP_IPV6_ROUTE
 
 _BUFFER = 16 << 20  # some 10,000 notices, while the reactor is busy with something else
-_READS_AT_ONCE = 256
+_READS_AT_ONCE = 1024
+_REST = 0.002  # seconds
 
 
 @frozen
@@ -85,6 +86,7 @@ class LinkMonitor:
         self._reactor = reactor
         self._socket = opened
         self._listener = listener
+        self._rest: Any = None
 
     def start(self) -> None:
         """Begin to read. Notices since the socket was opened are not lost."""
@@ -92,6 +94,8 @@ class LinkMonitor:
 
     def stop(self) -> None:
         """Read no more, and close the socket."""
+        if self._rest is not None and self._rest.active():
+            self._rest.cancel()
         self._reactor.removeReader(self)
         self._socket.close()
 
@@ -108,28 +112,58 @@ class LinkMonitor:
         self._socket.close()
 
     def doRead(self) -> None:
-        """See IReadDescriptor. May be called at any time, for what the kernel has told until now."""
-        events: list[Event] = []
+        """See IReadDescriptor: read, then rest a moment, so that a burst of notices is read in few goes."""
+        self._reactor.removeReader(self)
+        self._rest = self._reactor.callLater(_REST, self._reactor.addReader, self)
+        self.read()
+
+    def read(self) -> None:
+        """Read what the kernel has told until now; may be called at any time."""
+        burst = _Burst()
         for _ in range(_READS_AT_ONCE):
             try:
-                data = self._socket.recv(1 << 16)
+                burst.add(self._socket.recv(1 << 16))
             except BlockingIOError:
                 break
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                events.append(Overrun())
-                continue
-            for message in split(data):
-                event = _event(message)
-                if event is not None:
-                    events.append(event)
+                burst.events.append(Overrun())
+        events = burst.finish()
         if events:
             try:
                 self._listener(events)
             except Exception:
                 # Let go of the notices, not of the socket: the reactor would drop a reader that raises.
                 self._log.failure("a listener of the link monitor failed")
+
+
+class _Burst:
+    """Notices that were read together. Of many about one device, as there are while it is made, the last counts."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._latest: dict[int, Message] = {}
+
+    def add(self, data: bytes) -> None:
+        for message in split(data):
+            if message.type == parse.RTM_NEWLINK:
+                self._latest[parse.link_index(message)] = message
+                continue
+            if message.type == parse.RTM_DELLINK:
+                self._tell(self._latest.pop(parse.link_index(message), None))
+            self._tell(message)
+
+    def finish(self) -> list[Event]:
+        """All events; those of devices that are there come last."""
+        for message in self._latest.values():
+            self._tell(message)
+        return self.events
+
+    def _tell(self, message: Message | None) -> None:
+        event = _event(message) if message is not None else None
+        if event is not None:
+            self.events.append(event)
 
 
 def _event(message: Message) -> Event | None:

@@ -144,6 +144,12 @@ class FdbEntry:
     remote: IpAddress | None
 
 
+def link_index(message: Message) -> int:
+    """Which device RTM_NEWLINK or RTM_DELLINK is about; 0 for AF_BRIDGE port notices."""
+    family, _, index, _, _ = _IFINFO.unpack_from(message.body)
+    return 0 if family == _AF_BRIDGE else int(index)
+
+
 def link(message: Message) -> Link | None:
     """Parse RTM_NEWLINK or RTM_DELLINK; None for what is not about a device (AF_BRIDGE port notices)."""
     body = message.body

@@ -14,6 +14,7 @@ from attrs import evolve
 
 from quantumd.host.netlink import messages, parse
 from quantumd.host.netlink.wire import (
+    HEADER,
     NLM_F_DUMP_INTR,
     NLMSG_DONE,
     NLMSG_ERROR,
@@ -22,6 +23,7 @@ from quantumd.host.netlink.wire import (
     Request,
     frame,
     outcome,
+    pad,
 )
 from quantumd.host.netlink.wire import messages as split
 
@@ -36,6 +38,8 @@ _REPLY_COST = 8 << 10  # what the kernel charges the receive buffer for one link
 _CHUNK_REQUESTS = 256
 _CHUNK_BYTES = 96 << 10  # half of the send buffer that Linux gives by default
 _DUMP_TRIES = 5
+_CARRIED_OUT = Reply()
+_LAST_SEQUENCE = 0xFFFF0000  # where a 32-bit number begins anew
 
 
 class NetlinkError(OSError):
@@ -87,22 +91,26 @@ class Rtnl:
         :raise NetlinkError: the socket failed; what was carried out is unknown
         """
         replies: list[Reply] = []
-        start = 0
-        while start < len(requests):
-            frames: list[bytes] = []
-            size, end = 0, start
-            while end < len(requests) and len(frames) < self._chunk:
-                data = frame(requests[end], self._next())
-                if frames and size + len(data) > _CHUNK_BYTES:
-                    self._sequence -= 1
-                    break
-                frames.append(data)
-                size += len(data)
-                end += 1
+        while len(replies) < len(requests):
+            chunk = self._chunk_of(requests, len(replies))
+            if self._sequence > _LAST_SEQUENCE:
+                self._sequence = 0
+            first = self._sequence + 1
+            last = len(chunk) - 1
+            frames = [frame(request, self._next(), place == last) for place, request in enumerate(chunk)]
             self._send(b"".join(frames))
-            replies.extend(self._collect(self._sequence - len(frames) + 1, len(frames)))
-            start = end
+            replies.extend(self._collect(first, len(chunk)))
         return replies
+
+    def _chunk_of(self, requests: Sequence[Request], start: int) -> Sequence[Request]:
+        """As many requests from ``start`` on as go into one system call."""
+        size, end = 0, start
+        while end < len(requests) and end - start < self._chunk:
+            size += HEADER.size + pad(len(requests[end].body))
+            if size > _CHUNK_BYTES and end > start:
+                break
+            end += 1
+        return requests[start:end]
 
     def one(self, request: Request) -> Reply:
         """Carry out one request."""
@@ -126,7 +134,7 @@ class Rtnl:
         :raise NetlinkError: the kernel refuses the query
         """
         for _ in range(_DUMP_TRIES):
-            self._send(frame(request, self._next()))
+            self._send(frame(request, self._next(), False))
             found, whole = self._dumped()
             if whole:
                 return found
@@ -171,7 +179,7 @@ class Rtnl:
         return parse.netns_id(reply.messages[0]) if reply.ok and reply.messages else None
 
     def _next(self) -> int:
-        self._sequence = self._sequence % 0x7FFFFFFF + 1
+        self._sequence += 1
         return self._sequence
 
     def _send(self, data: bytes) -> None:
@@ -188,20 +196,19 @@ class Rtnl:
             raise NetlinkError(error.errno, f"cannot read from rtnetlink: {error.strerror}") from error
 
     def _collect(self, first: int, count: int) -> list[Reply]:
-        replies: list[Reply | None] = [None] * count
+        """The replies to requests of which the last was to be acknowledged: what is not answered by then went well."""
+        errors: dict[int, Reply] = {}
         answers: dict[int, tuple[Message, ...]] = {}
-        missing = count
-        while missing:
+        while count - 1 not in errors:
             for message in self._receive():
                 place = message.sequence - first
                 if not 0 <= place < count:
                     continue  # a remnant of an exchange that failed half-way
-                if message.type != NLMSG_ERROR:
+                if message.type == NLMSG_ERROR:
+                    errors[place] = outcome(message)
+                else:
                     answers[place] = (*answers.get(place, ()), message)
-                elif replies[place] is None:
-                    replies[place] = evolve(outcome(message), messages=answers.get(place, ()))
-                    missing -= 1
-        return [reply for reply in replies if reply is not None]
+        return [_reply(errors.get(place, _CARRIED_OUT), answers.get(place)) for place in range(count)]
 
     def _dumped(self) -> tuple[list[Message], bool]:
         found: list[Message] = []
@@ -217,6 +224,10 @@ class Rtnl:
                         raise NetlinkError(failed.errno, failed.reason)
                     return found, whole
                 found.append(message)
+
+
+def _reply(result: Reply, answer: tuple[Message, ...] | None) -> Reply:
+    return result if answer is None else evolve(result, messages=answer)
 
 
 def read_link(reply: Reply) -> parse.Link | None:

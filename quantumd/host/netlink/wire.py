@@ -1,8 +1,8 @@
 """The frame of every netlink message: header, attributes, and the kernel's answers.
 
-Layouts are from ``linux/netlink.h``. Requests are encoded by pyroute2's message classes (:mod:`.messages`);
-what comes back is taken apart here with :mod:`struct`, since a dump of thousands of links in pyroute2's general
-decoder takes half a millisecond of CPU for each.
+Layouts are from ``linux/netlink.h``. What is made and read by the thousand, which is links, is packed and taken apart
+here with :mod:`struct`: pyroute2's message classes, which do everything else, take 0.2 ms of CPU to encode a veth and
+0.5 ms to decode a link, as long as the kernel takes to make one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ HEADER = struct.Struct("=IHHII")
 
 _ATTRIBUTE = struct.Struct("=HH")
 _ERROR = struct.Struct("=i")
+_PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 _TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 NLMSG_ERROR = 2
@@ -83,11 +84,9 @@ def pad(length: int) -> int:
     return (length + 3) & ~3
 
 
-def frame(request: Request, sequence: int) -> bytes:
-    """The bytes of ``request`` on the wire, asking for an acknowledgement."""
-    flags = request.flags | NLM_F_REQUEST
-    if request.flags & NLM_F_DUMP != NLM_F_DUMP:
-        flags |= NLM_F_ACK
+def frame(request: Request, sequence: int, acknowledge: bool) -> bytes:
+    """The bytes of ``request`` on the wire. A refusal is always answered, success where ``acknowledge`` asks for it."""
+    flags = request.flags | NLM_F_REQUEST | (NLM_F_ACK if acknowledge else 0)
     length = HEADER.size + len(request.body)
     head = HEADER.pack(length, request.type, flags, sequence, 0)
     return head + request.body + bytes(pad(length) - length)
@@ -114,6 +113,12 @@ def attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
             return
         yield kind & _TYPE_MASK, data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
+
+
+def attribute(kind: int, *payload: bytes) -> bytes:
+    """Encode an attribute. A nested one has its attributes for a payload."""
+    data = b"".join(payload)
+    return _ATTRIBUTE.pack(4 + len(data), kind) + data + _PADDING[len(data) & 3]
 
 
 def text(payload: bytes) -> str:

@@ -10,13 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from quantumd.core.names import MARK
 from quantumd.host import netns, shield
 from quantumd.host.netlink import messages
 from quantumd.host.netlink.groups import delete_links
-from quantumd.host.netlink.parse import Link
+from quantumd.host.netlink.parse import IFF_UP, Link
 from quantumd.host.netlink.rtnl import Rtnl, read_link
 from quantumd.host.netlink.wire import Request
 from quantumd.host.tun import Tap, create_tap
@@ -47,8 +47,9 @@ class Inner:
 class Making:
     """A device to be made.
 
-    ``ident`` is the id that it is marked with, ``master`` the index of the bridge that it is plugged into (0: it is a
-    bridge), ``create`` makes it under :func:`~.marks.temporary` of ident.
+    ``ident`` is the id that it is marked with, ``master`` the index of the Linux bridge that it is plugged into (0: it
+    is one, or goes elsewhere), ``keep_off`` keeps the host off it (None: as is right for a bridge or a bridge's port),
+    ``create`` makes it under :func:`~.marks.temporary` of ident.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Making:
     master: int = 0
     isolated: bool = False
     inner: Inner | None = None
+    keep_off: shield.Shield | None = None
 
 
 class _Item:
@@ -71,7 +73,7 @@ class _Item:
 
 
 def make(rtnl: Rtnl, makings: Sequence[Making], altnames: bool) -> list[Link | str]:
-    """Make devices; for each, the device as it is now, or why it is not there. Nothing half made stays.
+    """Make devices; for each, the device as it was made, or why it is not there. Nothing half made stays.
 
     Nothing must be there under their temporary names.
     """
@@ -138,9 +140,11 @@ def _why(making: Making, code: int, reason: str) -> str:
 
 
 def _shield(rtnl: Rtnl, items: list[_Item]) -> None:
-    bridges = [item for item in _going_well(items) if not item.making.master]
-    ports = [item for item in _going_well(items) if item.making.master]
-    for some, keep_off in ((bridges, shield.shield_bridges), (ports, shield.shield_ports)):
+    groups: defaultdict[shield.Shield, list[_Item]] = defaultdict(list)
+    for item in _going_well(items):
+        usual = shield.shield_ports if item.making.master else shield.shield_bridges
+        groups[item.making.keep_off or usual].append(item)
+    for keep_off, some in groups.items():
         failures = keep_off(rtnl, [item.link for item in some if item.link is not None])
         for item in some:
             if item.link is not None and item.link.index in failures:
@@ -178,12 +182,10 @@ def _finish(rtnl: Rtnl, items: list[_Item]) -> None:
             item.tap.persist()
     failed = [item.link.index for item in items if item.error and item.link is not None]
     delete_links(rtnl, failed)
-    done = _going_well(items)
-    found = rtnl.links([item.link.index for item in done if item.link is not None])
-    for item, link in zip(done, found, strict=True):
-        item.link = link
-        if link is None:
-            item.error = f"The device {item.making.name} was removed by somebody as soon as it was made."
+    for item in _going_well(items):
+        if item.link is not None:
+            making, flags = item.making, item.link.flags | IFF_UP
+            item.link = evolve(item.link, name=making.name, master=making.master, flags=flags, isolated=making.isolated)
 
 
 def _set_up_inner_ends(items: list[_Item]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -65,7 +65,8 @@ class LinuxBridgePlugin:
     unavailable: str | None = None
     _log = Logger()
 
-    def __init__(self, reactor: Any, netns: str | None = None) -> None:
+    def __init__(self, reactor: Any, settings: Mapping[str, Any] = SETTINGS, netns: str | None = None) -> None:
+        del settings  # there is nothing to set
         self.capabilities = _capabilities(Features())
         self._reactor = reactor
         self._thread = NetlinkThread(reactor, netns)
@@ -87,6 +88,13 @@ class LinuxBridgePlugin:
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
+        try:
+            await self._open()
+        except BaseException:
+            await self._thread.stop()
+            raise
+
+    async def _open(self) -> None:
         await self._thread.start()
         self._features = await self._thread.call(probe)
         self.capabilities = _capabilities(self._features)
@@ -99,12 +107,13 @@ class LinuxBridgePlugin:
 
     def stop(self) -> Deferred[None]:
         """See INetworkPlugin."""
-        if self._running:
-            self._running = False
-            self._namespaces.stop()
-            self._awaited.stop()
-            if self._monitor is not None:
-                self._monitor.stop()
+        if not self._running:
+            return succeed(None)
+        self._running = False
+        self._namespaces.stop()
+        self._awaited.stop()
+        if self._monitor is not None:
+            self._monitor.stop()
         return self._thread.stop()
 
     # --- what the host tells
@@ -142,7 +151,7 @@ class LinuxBridgePlugin:
     def judge(self, state: State, change: RecordChange) -> Json:
         """See INetworkPlugin."""
         if self._monitor is not None and self._running:
-            self._monitor.doRead()
+            self._monitor.read()
         return judge(state, change, self._view, self._features)
 
     def discover(self, state: State, keys: Collection[Key] | None) -> Deferred[Observed]:
