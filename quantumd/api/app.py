@@ -139,7 +139,7 @@ class App:
         if request.oversized:
             raise OverLimit("The body has more bytes than [limits] body_bytes allows.")
         content = request.content.read() if route.body is not None else b""
-        form = body_format(request.text_header(b"Content-Type"), request.suffix) if content else Format.JSON
+        form = _body_format(request) if content else Format.JSON
         media_type = _media_type(route, request)
         call = self._read(route, request, ids, content, form)
         reply = self._handlers[route.name](call)
@@ -187,6 +187,11 @@ class App:
 
     def _judge_of_query(self, route: Route) -> QueryJudge:
         return QueryJudge(route.query(self._plugin.capabilities))
+
+
+def _body_format(request: ApiRequest) -> Format:
+    content_type, coding = request.text_header(b"Content-Type"), request.text_header(b"Content-Encoding")
+    return body_format(content_type, coding, request.suffix)
 
 
 def _parsed(declared: Body, content: bytes, form: Format) -> Any:

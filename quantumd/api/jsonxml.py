@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -87,6 +88,7 @@ def _fill(element: Element, value: Any) -> None:
         element.text = text_of(value)
 
 
+@lru_cache(maxsize=1024)
 def _name(key: str) -> str:
     """A key as the name of an element or attribute; characters that cannot be in one are written ``_xHHHH_``."""
     return _NOT_IN_NAMES.sub(_encode, key) or "_x_"

@@ -56,8 +56,11 @@ def problem_format(accept: str | None, suffix: Format | None) -> Format:
     return suffix or (Format.JSON if found is None else _FORMATS_OF_FAULTS[found])
 
 
-def body_format(content_type: str | None, suffix: Format | None) -> Format:
-    """The format of a request's body. Raises UnsupportedMediaType for any but JSON and XML in UTF-8."""
+def body_format(content_type: str | None, coding: str | None, suffix: Format | None) -> Format:
+    """The format of a request's body. Raises UnsupportedMediaType for any but JSON and XML in UTF-8, as they are
+    (``coding`` is the ``Content-Encoding``)."""
+    if coding and coding.strip().lower() != "identity":
+        raise UnsupportedMediaType(f"The body is encoded with {coding!r}; send it without a Content-Encoding.")
     if not content_type:
         return suffix or Format.JSON
     media_type, parameters = _parse_media_type(content_type)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -48,14 +49,19 @@ def _json(text: str) -> Any:
         raise _malformed(Format.JSON, f"{error.msg} at line {error.lineno}, column {error.colno}") from None
 
 
+class _Twice(dict[str, Any]):
+    """An object that has a name more than once; :attr:`names` are those."""
+
+    names: tuple[str, ...]
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
-    if len(fields) < len(pairs):
-        seen: set[str] = set()
-        twice = [name for name, _ in pairs if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
-        errors = [FieldError(shown(name), "is given more than once") for name in dict.fromkeys(twice)]
-        raise BadRequest("The body gives a field twice.", errors)
-    return fields
+    if len(fields) == len(pairs):
+        return fields
+    twice = _Twice(fields)
+    twice.names = tuple(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    return twice
 
 
 def _constant(name: str) -> NoReturn:
@@ -78,13 +84,15 @@ def _float(digits: str) -> float:
 
 
 def _walk(value: Any, path: tuple[str, ...], form: Format) -> Iterator[FieldError]:
-    """Look at every text and level; tell of the texts that cannot be written in UTF-8."""
+    """Look at every text and level; tell of the texts that cannot be written in UTF-8, and of names given twice."""
     if isinstance(value, str):
         if not _is_writable(value):
             yield FieldError(".".join(path) or "body", _HALF)
     elif len(path) >= MAX_DEPTH:
         raise _malformed(form, f"has more than {MAX_DEPTH} levels")
     elif isinstance(value, dict):
+        if isinstance(value, _Twice):
+            yield from (FieldError(".".join((*path, shown(name))), "is given more than once") for name in value.names)
         for name, inner in value.items():
             if not _is_writable(name):
                 yield FieldError(".".join((*path, shown(name))), _HALF)

@@ -205,6 +205,20 @@ class BodyTests(ApiTestCase):
         response = self.post("/networks?x=1&y=2&x=3", {"network": {"nme": "a"}})
         self.assertEqual(response.paths, ["network.name", "network.nme", "x", "x", "y"])
 
+    def test_given_twice(self) -> None:
+        body = (
+            b'{"network": {"name": "a", "options": {"mtu": 1400, "mtu": 1400}, "name": "a", "name": 1}, "x": 1, "x": 1}'
+        )
+        response = self.ask("POST", "/networks", body)
+        self.assertEqual(response.paths, ["network.name", "network.options.mtu", "x"])
+
+    def test_content_encoding(self) -> None:
+        good = b'{"network": {"name": "a"}}'
+        self.assertEqual(self.ask("POST", "/networks", good, {"Content-Encoding": "identity"}).status, 202)
+        self.assertEqual(
+            self.ask("POST", "/networks", good, {"Content-Encoding": "gzip"}).fault, "UnsupportedMediaType"
+        )
+
     def test_names_that_are_taken(self) -> None:
         for name in ("a", "a" * 255, "é€😀", "<&>\"'", "  ", "a/b", "\u202e", "\ufffd", "../..", "%00", "\U000e0001"):
             self.assertEqual(self.post("/networks", {"network": {"name": name}}).json["network"]["name"], name)
