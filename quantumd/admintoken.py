@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 from pathlib import Path
 
-#: What every secret of quantumd starts with, so that one that leaked is recognised.
-PREFIX = "qd_"
+from quantumd.service.tokens import PREFIX, new_secret
 
 
 class TokenError(Exception):
@@ -33,7 +31,7 @@ def admin_token(path: Path) -> str:
 
 
 def _make(path: Path) -> str:
-    token = PREFIX + secrets.token_urlsafe(32)
+    token = new_secret()
     # Under its own name only when it is whole and on stable storage; mkstemp makes it readable for its owner alone.
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

@@ -17,7 +17,6 @@ from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from quantumd.admintoken import TokenError, admin_token
-from quantumd.api.access import token_hash
 from quantumd.api.settings import TOKEN, ApiSettings
 from quantumd.api.site import make_site
 from quantumd.config import Settings
@@ -26,6 +25,7 @@ from quantumd.interfaces import INetworkPlugin
 from quantumd.listening import ListenError, listen
 from quantumd.service.convergence import Convergence
 from quantumd.service.quantum import Quantum
+from quantumd.service.tokens import token_hash
 from quantumd.service.waiting import Waiters
 from quantumd.store.errors import StoreError
 from quantumd.store.sqlite import SQLiteStore, boot_id

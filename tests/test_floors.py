@@ -23,7 +23,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "cli": (),
     "config": ("core", "interfaces"),
     "listening": ("config",),
-    "admintoken": (),
+    "admintoken": ("service",),
     "daemon": ("core", "interfaces", "store", "service", "api", "config", "listening", "admintoken"),
     "tap": ("interfaces", "store", "config", "listening", "daemon"),
     "testing": ("core", "interfaces", "host", "cli"),

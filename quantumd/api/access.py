@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import socket
 import struct
+from collections.abc import Sequence
 
-from attrs import frozen
 from twisted.internet.address import UNIXAddress
 from twisted.web.http import Request
 
 from quantumd.api.settings import NONE, ApiSettings
+from quantumd.core.access import DEFAULT_TENANT, Caller, Role
 from quantumd.core.errors import Unauthorized
+from quantumd.service.tokens import Tokens, token_hash
 
 #: What ``WWW-Authenticate`` asks for.
 CHALLENGE = 'Bearer realm="quantumd"'
 
-#: The tenant of what an admin makes without naming one.
-DEFAULT_TENANT = "default"
-
 ROOT = 0
 _UCRED = struct.Struct("3i")  # struct ucred of linux/socket.h: pid, uid, gid
-
-
-@frozen
-class Caller:
-    """Who calls: ``name`` is for limits and logs, ``tenant_id`` is whose a new network is when the request says
-    nothing, ``role`` is ``admin`` (everything, of every tenant)."""
-
-    name: str
-    tenant_id: str
-    role: str
+_SO_PEERGROUPS = 59  # asm-generic/socket.h; a list of gid_t
+_GID = struct.Struct("I")
+_GROUPS = 65536  # NGROUPS_MAX of linux/limits.h
 
 
 #: Whoever asks for what is open to everybody.
-NOBODY = Caller("anybody", DEFAULT_TENANT, "")
-
-
-def token_hash(token: str) -> bytes:
-    """What is kept of a token, so that whoever reads it cannot use it: the token is long and random, hence no salt."""
-    return hashlib.sha256(token.encode("utf-8")).digest()
+NOBODY = Caller("anybody", DEFAULT_TENANT, None)
 
 
 class Access:
-    """Decides who may call."""
+    """Finds out who calls. What a caller may do is decided in :mod:`~quantumd.core.access`."""
 
-    def __init__(self, settings: ApiSettings) -> None:
+    def __init__(self, settings: ApiSettings, tokens: Tokens) -> None:
         self._settings = settings
+        self._tokens = tokens
 
     def authenticate(self, request: Request) -> Caller:
         """The caller of the request.
@@ -67,26 +54,37 @@ class Access:
         )
 
     def _holder(self, token: str) -> Caller:
-        expected = self._settings.admin_token_hash
-        if expected is None or not hmac.compare_digest(token_hash(token), expected):
+        hashed, expected = token_hash(token), self._settings.admin_token_hash
+        if expected is not None and hmac.compare_digest(hashed, expected):
+            return _admin("the admin token")
+        holder = self._tokens.holder(hashed)
+        if holder is None:
             raise Unauthorized(
-                "The token is not a good one; use the one in admin.token beside the state file of the daemon."
+                "The token is not a good one (any more); ask an admin for one, or use the one in admin.token beside "
+                "the state file of the daemon."
             )
-        return _admin("the admin token")
+        return holder
 
     def _peer(self, request: Request) -> Caller:
         handle: socket.socket = request.channel.transport.getHandle()  # type: ignore[union-attr]
-        _, uid, _ = _UCRED.unpack(handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        if uid not in (ROOT, self._settings.owner_uid):
+        _, uid, gid = _UCRED.unpack(handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        group = self._settings.admin_gid
+        if uid not in (ROOT, self._settings.owner_uid) and (group is None or group not in (gid, *_groups(handle))):
             raise Unauthorized(
-                f"User id {uid} may not use this socket without a token; call as root or as the daemon's own user, or "
-                "send 'Authorization: Bearer TOKEN'."
+                f"User id {uid} may not use this socket without a token; call as root, as the daemon's own user or as "
+                "a member of [auth] unix_admin_group, or send 'Authorization: Bearer TOKEN'."
             )
         return _admin(f"uid {uid}")
 
 
 def _admin(name: str) -> Caller:
-    return Caller(name, DEFAULT_TENANT, "admin")
+    return Caller(name, DEFAULT_TENANT, Role.ADMIN)
+
+
+def _groups(handle: socket.socket) -> Sequence[int]:
+    """All supplementary groups that the peer had when it connected; SO_PEERCRED has but the one."""
+    packed = handle.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS * _GID.size)
+    return [gid for (gid,) in _GID.iter_unpack(packed)]
 
 
 def _bearer(request: Request) -> str | None:

@@ -35,6 +35,7 @@ from quantumd.api.request import ApiRequest
 from quantumd.api.routes import EVENTS, ROUTES, Route
 from quantumd.api.schemas import Body
 from quantumd.api.validation import BodyJudge
+from quantumd.core.access import authorize
 from quantumd.core.errors import (
     BadRequest,
     Fault,
@@ -134,8 +135,10 @@ class App:
         request.operation = route.name
         if route.media_type is not None and request.suffix is not None:
             raise NotFound("This is to be had in one format only; leave the suffix out of the path.")
+        if not route.public:
+            authorize(self._state(), request.caller, route.right)
         if route.target is not None:
-            route.target(self._state(), ids)
+            route.target(self._state(), request.caller, ids)
         if request.oversized:
             raise OverLimit("The body has more bytes than [limits] body_bytes allows.")
         content = request.content.read() if route.body is not None else b""
@@ -213,6 +216,8 @@ def _media_type(route: Route, request: ApiRequest) -> str:
 
 def _answer(route: Route, request: ApiRequest, media_type: str, reply: Reply) -> bytes:
     body = reply.body
+    if body is None:
+        return request.answer(reply.status, None, b"")
     if not isinstance(body, bytes):
         xml = format_of(media_type) is Format.XML
         body = to_xml(body, route.root) if xml else orjson.dumps(body, default=dict)

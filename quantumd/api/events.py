@@ -11,7 +11,8 @@ from twisted.web.http import Request
 from zope.interface import implementer
 
 from quantumd.api.representations import event as represent
-from quantumd.core.model import Event, Key
+from quantumd.core.access import Caller
+from quantumd.core.model import Event, Key, Kind
 from quantumd.interfaces import IStateStore
 
 #: Seconds of silence after which a comment shows that the stream is alive.
@@ -34,12 +35,12 @@ class EventStreams:
         """How many there are."""
         return len(self._streams)
 
-    async def follow(self, request: Request, after: int | None) -> None:
-        """Write events to the request until its client is gone or :meth:`close` is called.
+    async def follow(self, request: Request, caller: Caller, after: int | None) -> None:
+        """Write events to the request until its client is gone, its token is revoked or :meth:`close` is called.
 
-        They begin after the event with that number (None: from now on).
+        They begin after the event with that number (None: from now on), and are those that the caller may see.
         """
-        stream = _Stream(self._store, self._clock, request)
+        stream = _Stream(self._store, self._clock, request, caller)
         self._streams.add(stream)
         request.registerProducer(stream, True)
         try:
@@ -56,7 +57,12 @@ class EventStreams:
         for stream in list(self._streams):
             stream.done.callback(None)
 
-    def _committed(self, _: Collection[Key], events: Sequence[Event]) -> None:
+    def _committed(self, keys: Collection[Key], events: Sequence[Event]) -> None:
+        if any(key.kind is Kind.TOKEN for key in keys):
+            tokens = self._store.state.tokens
+            for stream in [one for one in self._streams if one.token_id is not None and one.token_id not in tokens]:
+                self._streams.discard(stream)
+                stream.done.callback(None)
         if events:
             for stream in list(self._streams):
                 stream.pull()
@@ -67,7 +73,9 @@ class _Stream:
     """One client. Holds no events, only the number of the last one sent: one that never reads costs nothing more than
     what its connection buffers."""
 
-    def __init__(self, store: IStateStore, clock: IReactorTime, request: Request) -> None:
+    def __init__(self, store: IStateStore, clock: IReactorTime, request: Request, caller: Caller) -> None:
+        self.token_id = caller.token_id
+        self._caller = caller
         self._store = store
         self._clock = clock
         self._request = request
@@ -108,7 +116,9 @@ class _Stream:
                 elif events:
                     part = events[:_AT_ONCE]
                     self._last = part[-1].seq
-                    self._write(b"".join(_message(told.kind, told.seq, represent(told)) for told in part))
+                    seen = [told for told in part if self._caller.sees(told.tenant_id)]
+                    if seen:
+                        self._write(b"".join(_message(told.kind, told.seq, represent(told)) for told in seen))
                 else:
                     return
         finally:

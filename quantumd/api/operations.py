@@ -12,7 +12,6 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.web.http import Request
 
-from quantumd.api.access import Caller
 from quantumd.api.forms import attachment_form, network_form, port_form
 from quantumd.api.queries import next_link, page
 from quantumd.api.representations import (
@@ -24,6 +23,7 @@ from quantumd.api.representations import (
     port_entry,
     represent,
 )
+from quantumd.core.access import Caller
 from quantumd.core.intent import etag
 from quantumd.core.model import Attachment, Record
 from quantumd.service.quantum import Quantum
@@ -58,10 +58,10 @@ class Call:
 
 @frozen(kw_only=True)
 class Reply:
-    """What to answer: a JSON object, or bytes of the media type of the route, and then what ``stream`` writes to the
-    request until it is done; ``headers`` are those that do not follow from the body."""
+    """What to answer: a JSON object, or bytes of the media type of the route (None: no body at all), and then what
+    ``stream`` writes to the request until it is done; ``headers`` are those that do not follow from the body."""
 
-    body: Mapping[str, Any] | bytes
+    body: Mapping[str, Any] | bytes | None
     stream: Callable[[Request], Awaitable[None]] | None = None
     status: int = 200
     headers: Mapping[str, str] = field(factory=dict)
@@ -102,34 +102,33 @@ class Operations:
 
     def list_networks(self, call: Call) -> Reply:
         """Operation 1."""
-        networks = sorted(self._quantum.state.networks.values(), key=lambda network: network.serial)
         found = page(
-            networks,
+            self._quantum.list_networks(call.caller),
             call.query,
             {"name": lambda network: network.name, "status": lambda network: network.status},
             lambda network: network.id,
             lambda network, marker: network.id == marker,
         )
-        return _listed(call, "networks", [network_entry(network) for network in found.entries], found.next_marker)
+        return listed(call, "networks", [network_entry(network) for network in found.entries], found.next_marker)
 
     def show_network(self, call: Call) -> Reply | Awaitable[Reply]:
         """Operation 2."""
-        return self._show(call, lambda: self._quantum.find_network(call.network_id))
+        return self._show(call, lambda: self._quantum.find_network(call.caller, call.network_id))
 
     async def create_network(self, call: Call) -> Reply:
         """Operation 3."""
         form = dict(network_form(call.body))
-        tenant_id = form.pop("tenant_id", call.caller.tenant_id)
-        return await self._accepted(call, self._quantum.create_network(form, tenant_id))
+        tenant_id = form.pop("tenant_id", None)
+        return await self._accepted(call, self._quantum.create_network(call.caller, form, tenant_id))
 
     async def update_network(self, call: Call) -> Reply:
         """Operation 4."""
         patch = network_form(call.body)
-        return await self._accepted(call, self._quantum.update_network(call.network_id, patch, call.tags))
+        return await self._accepted(call, self._quantum.update_network(call.caller, call.network_id, patch, call.tags))
 
     async def delete_network(self, call: Call) -> Reply:
         """Operation 5."""
-        return await self._accepted(call, self._quantum.delete_network(call.network_id, call.tags))
+        return await self._accepted(call, self._quantum.delete_network(call.caller, call.network_id, call.tags))
 
     # --- ports
 
@@ -142,54 +141,59 @@ class Operations:
             return None if latest is None else latest.id
 
         found = page(
-            state.ports_of(call.network_id),
+            self._quantum.list_ports(call.caller, call.network_id),
             call.query,
             {"status": lambda port: port.status, "attachment": lambda port: plugged(port.id)},
             lambda port: port.id,
             lambda port, marker: port.id == marker,
         )
-        return _listed(call, "ports", [port_entry(port, state) for port in found.entries], found.next_marker)
+        return listed(call, "ports", [port_entry(port, state) for port in found.entries], found.next_marker)
 
     def show_port(self, call: Call) -> Reply | Awaitable[Reply]:
         """Operation 7."""
-        return self._show(call, lambda: self._quantum.find_port(call.network_id, call.port_id))
+        return self._show(call, lambda: self._quantum.find_port(call.caller, call.network_id, call.port_id))
 
     async def create_port(self, call: Call) -> Reply:
         """Operation 8."""
-        return await self._accepted(call, self._quantum.create_port(call.network_id, port_form(call.body)))
+        return await self._accepted(call, self._quantum.create_port(call.caller, call.network_id, port_form(call.body)))
 
     async def delete_port(self, call: Call) -> Reply:
         """Operation 9."""
-        return await self._accepted(call, self._quantum.delete_port(call.network_id, call.port_id, call.tags))
+        return await self._accepted(
+            call, self._quantum.delete_port(call.caller, call.network_id, call.port_id, call.tags)
+        )
 
     # --- attachments
 
     def show_attachment(self, call: Call) -> Reply | Awaitable[Reply]:
         """Operation 10."""
-        return self._show(call, lambda: self._quantum.find_attachment(call.network_id, call.port_id))
+        return self._show(call, lambda: self._quantum.find_attachment(call.caller, call.network_id, call.port_id))
 
     async def plug_attachment(self, call: Call) -> Reply:
         """Operation 11."""
         form = attachment_form(call.body)
-        return await self._accepted(call, self._quantum.plug(call.network_id, call.port_id, form, call.tags))
+        return await self._accepted(
+            call, self._quantum.plug(call.caller, call.network_id, call.port_id, form, call.tags)
+        )
 
     async def unplug_attachment(self, call: Call) -> Reply:
         """Operation 12."""
-        return await self._accepted(call, self._quantum.unplug(call.network_id, call.port_id, call.tags))
+        return await self._accepted(call, self._quantum.unplug(call.caller, call.network_id, call.port_id, call.tags))
 
     def list_network_attachments(self, call: Call) -> Reply:
         """Operation 13."""
-        return self._attachments(call, self._quantum.state.attachments_of(call.network_id), attachment_entry)
+        found = self._quantum.list_attachments(call.caller, call.network_id)
+        return self._attachments(call, found, attachment_entry)
 
     async def plug_anywhere(self, call: Call) -> Reply:
         """Operation 14."""
-        return await self._accepted(call, self._quantum.plug_anywhere(call.network_id, attachment_form(call.body)))
+        return await self._accepted(
+            call, self._quantum.plug_anywhere(call.caller, call.network_id, attachment_form(call.body))
+        )
 
     def list_attachments(self, call: Call) -> Reply:
         """Operation 15."""
-        attachments = self._quantum.state.attachments
-        everywhere = [attachments[serial] for serial in sorted(attachments)]
-        return self._attachments(call, everywhere, attachment_entry_anywhere)
+        return self._attachments(call, self._quantum.list_attachments(call.caller), attachment_entry_anywhere)
 
     # --- what they share
 
@@ -211,7 +215,7 @@ class Operations:
             marker_of,
             lambda attachment, marker: marker in (attachment.id, _exact_marker(attachment)),
         )
-        return _listed(call, "attachments", [entry(record) for record in found.entries], found.next_marker)
+        return listed(call, "attachments", [entry(record) for record in found.entries], found.next_marker)
 
     def _show(self, call: Call, find: Callable[[], Record]) -> Reply | Awaitable[Reply]:
         return self._shown(call, find()) if call.wait is None else self._show_settled(call, find)
@@ -247,6 +251,7 @@ def _headers(call: Call, record: Record) -> dict[str, str]:
     return headers if call.wait is None else {**headers, "Preference-Applied": f"wait={call.wait}"}
 
 
-def _listed(call: Call, key: str, entries: Sequence[Mapping[str, Any]], next_marker: str | None) -> Reply:
+def listed(call: Call, key: str, entries: Sequence[Mapping[str, Any]], next_marker: str | None) -> Reply:
+    """A page of a list, with a link to the next one."""
     link = {} if next_marker is None else {"Link": next_link(call.path, call.query, next_marker)}
     return Reply(body={key: entries}, headers=link)

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import asdict
 
-from quantumd.core.model import Attachment, Device, Event, FaultRecord, Network, Port, Record, Tunnel
+from quantumd.core.model import Attachment, Device, Event, FaultRecord, Network, Port, Record, Token, Tunnel
 from quantumd.core.state import State
 
 #: What a DELETE that has finished is answered with; no resource is ever listed with it.
@@ -106,6 +106,11 @@ def attachment_entry(record: Attachment) -> Representation:
 def attachment_entry_anywhere(record: Attachment) -> Representation:
     """An attachment in the list of all networks."""
     return {**attachment_entry(record), "network_id": record.network_id}
+
+
+def token(record: Token) -> Representation:
+    """A token, without its secret, which nobody has."""
+    return {"id": record.id, "tenant_id": record.tenant_id, "role": record.role, "created_at": record.created_at}
 
 
 def event(told: Event) -> Representation:

@@ -107,16 +107,18 @@ class ApiRequest(server.Request):
 
     # --- what goes out
 
-    def answer(self, status: int, media_type: str, body: bytes) -> bytes:
-        """Set status and headers for this body, which the caller then writes."""
-        self.setHeader(b"Content-Length", b"%d" % len(body))
+    def answer(self, status: int, media_type: str | None, body: bytes) -> bytes:
+        """Set status and headers for this body, which the caller then writes; without a media type there is none."""
+        if media_type is not None:
+            self.setHeader(b"Content-Length", b"%d" % len(body))
         self.begin(status, media_type)
         return body
 
-    def begin(self, status: int, media_type: str) -> None:
+    def begin(self, status: int, media_type: str | None) -> None:
         """Set status and headers for a body of unknown length."""
         self.setResponseCode(status, faults.reason(status))
-        self.setHeader(b"Content-Type", media_type.encode())
+        if media_type is not None:
+            self.setHeader(b"Content-Type", media_type.encode())
         self.setHeader(b"Cache-Control", b"no-store")
 
     def finish(self) -> None:

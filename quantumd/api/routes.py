@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from quantumd.api import schemas
+from quantumd.core.access import Caller, Right, find_token, visible_network
 from quantumd.core.errors import (
     AlreadyAttached,
     AttachmentNotFound,
@@ -30,7 +31,7 @@ from quantumd.core.errors import (
     UnsupportedMediaType,
     all_faults,
 )
-from quantumd.core.intent import find_attachment, find_network, find_port, live_network, live_port
+from quantumd.core.intent import find_attachment, find_port, live_network, live_port
 from quantumd.core.model import Json
 from quantumd.core.state import State
 from quantumd.interfaces import Capabilities
@@ -42,7 +43,7 @@ TEXT = "text/plain"
 EVENTS = "text/event-stream"
 JSON_ONLY = "application/json"
 
-_Target = Callable[[State, Ids], object]
+_Target = Callable[[State, Caller, Ids], object]
 _Query = Callable[[Capabilities], Mapping[str, Json]]
 
 
@@ -50,27 +51,35 @@ def _no_query(_: Capabilities) -> Mapping[str, Json]:
     return {}
 
 
-def _network(state: State, ids: Ids) -> object:
-    return find_network(state, ids["network_id"])
+def _network(state: State, caller: Caller, ids: Ids) -> object:
+    return visible_network(state, caller, ids["network_id"])
 
 
-def _live_network(state: State, ids: Ids) -> object:
+def _live_network(state: State, caller: Caller, ids: Ids) -> object:
+    _network(state, caller, ids)
     return live_network(state, ids["network_id"])
 
 
-def _port(state: State, ids: Ids) -> object:
+def _port(state: State, caller: Caller, ids: Ids) -> object:
+    _network(state, caller, ids)
     return find_port(state, ids["network_id"], ids["port_id"])
 
 
-def _live_port(state: State, ids: Ids) -> object:
+def _live_port(state: State, caller: Caller, ids: Ids) -> object:
+    _network(state, caller, ids)
     return live_port(state, ids["network_id"], ids["port_id"])
 
 
-def _attachment(state: State, ids: Ids) -> object:
+def _attachment(state: State, caller: Caller, ids: Ids) -> object:
+    _network(state, caller, ids)
     return find_attachment(state, ids["network_id"], ids["port_id"])
 
 
-def _fault(_: State, ids: Ids) -> object:
+def _token(state: State, _: Caller, ids: Ids) -> object:
+    return find_token(state, ids["token_id"])
+
+
+def _fault(_: State, __: Caller, ids: Ids) -> object:
     if ids["name"] not in all_faults():
         raise NotFound("There is no fault of this name; the 'type' of a fault is the path of its description.")
     return None
@@ -81,10 +90,10 @@ class Route:
     """One verb on one path.
 
     ``name`` is the handler's and the OpenAPI operation's; ``target`` raises where what has to be there is not;
-    ``reply`` names a schema of :mod:`~quantumd.api.shapes`; ``media_type`` is set where the reply is in that one and
-    not in JSON or XML (then there is no suffix either); ``root`` is the element that a reply with several members has
-    in XML. ``public``: open to everybody. ``waits``: takes ``Prefer: wait``; ``matches``: takes ``If-Match``;
-    ``lists``: comes in pages.
+    ``reply`` names a schema of :mod:`~quantumd.api.shapes` (empty: there is no body); ``media_type`` is set where the
+    reply is in that one and not in JSON or XML (then there is no suffix either); ``root`` is the element that a reply
+    with several members has in XML. ``public``: open to everybody; ``admin``: to admins only. ``waits``: takes
+    ``Prefer: wait``; ``matches``: takes ``If-Match``; ``lists``: comes in pages.
     """
 
     name: str
@@ -100,6 +109,7 @@ class Route:
     media_type: str | None = None
     root: str = "reply"
     public: bool = False
+    admin: bool = False
     waits: bool = False
     matches: bool = False
     lists: bool = False
@@ -108,6 +118,13 @@ class Route:
     def parameters(self) -> tuple[str, ...]:
         """The names of the ids in the path."""
         return tuple(re.findall(r"<(\w+)>", self.path))
+
+    @property
+    def right(self) -> Right:
+        """What a caller needs, where it is not open to everybody."""
+        if self.admin:
+            return Right.ADMINISTER
+        return Right.READ if self.method == "GET" else Right.WRITE
 
     def every_fault(self) -> tuple[type[Fault], ...]:
         """Its own faults, and those that any request may meet with."""
@@ -302,6 +319,56 @@ ROUTES: tuple[Route, ...] = (
         reply="AttachmentsAnywhere",
         lists=True,
         query=schemas.attachment_query,
+    ),
+    Route(
+        name="list_tokens",
+        method="GET",
+        path="/tokens",
+        summary="List the tokens, oldest first, without their secrets",
+        reply="Tokens",
+        lists=True,
+        admin=True,
+        query=lambda _: schemas.PAGE,
+    ),
+    Route(
+        name="create_token",
+        method="POST",
+        path="/tokens",
+        summary="Make a token; its secret is told now and never again",
+        reply="IssuedToken",
+        status=201,
+        body=schemas.token_create,
+        faults=(ServiceUnavailable,),
+        admin=True,
+    ),
+    Route(
+        name="show_token",
+        method="GET",
+        path="/tokens/<token_id>",
+        summary="Show a token, without its secret",
+        reply="TokenReply",
+        target=_token,
+        faults=(NotFound,),
+        admin=True,
+    ),
+    Route(
+        name="revoke_token",
+        method="DELETE",
+        path="/tokens/<token_id>",
+        summary="Revoke a token, at once; event streams that were opened with it end",
+        reply="",
+        status=204,
+        target=_token,
+        faults=(NotFound, ServiceUnavailable),
+        admin=True,
+    ),
+    Route(
+        name="show_quotas",
+        method="GET",
+        path="/quotas",
+        summary="Show how much the caller's tenant may have, and has",
+        reply="QuotasReply",
+        query=lambda _: schemas.QUOTA_QUERY,
     ),
     Route(
         name="show_service",

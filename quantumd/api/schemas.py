@@ -13,6 +13,7 @@ from typing import Any
 from attrs import field, frozen
 
 from quantumd.api.jsonxml import UNSPEAKABLE
+from quantumd.core.access import Role
 from quantumd.core.model import AttachmentStatus, Json, Status
 from quantumd.core.names import IFNAME_BYTES, TEXT_PATTERN
 from quantumd.interfaces import Capabilities
@@ -134,6 +135,12 @@ def network_update(takes: Capabilities) -> Body:
     return _single("NetworkUpdate", "network", record(properties), fixed=frozenset(fixed))
 
 
+def token_create(_: Capabilities) -> Body:
+    """Who shall hold the token."""
+    role: Json = {"type": "string", "enum": [str(role) for role in Role]}
+    return _single("TokenCreate", "token", record({"tenant_id": NAME, "role": role}, ("tenant_id", "role")))
+
+
 def port_create(takes: Capabilities) -> Body:
     """Operation 8."""
     return _single("PortCreate", "port", record({"id": UUID, "options": takes.port_options}), optional=True)
@@ -247,6 +254,8 @@ _ATTACHMENT_STATUS: Json = {"type": "string", "enum": [str(status) for status in
 PAGE: Mapping[str, Json] = {"limit": LIMIT, "marker": MARKER}
 NETWORK_QUERY: Mapping[str, Json] = {**PAGE, "name": {"type": "string"}, "status": _STATUS}
 PORT_QUERY: Mapping[str, Json] = {**PAGE, "status": _STATUS, "attachment": {"type": "string"}}
+
+QUOTA_QUERY: Mapping[str, Json] = {"tenant_id": {**NAME, "description": "Whose; an admin may ask for any tenant"}}
 
 
 def attachment_query(takes: Capabilities) -> Mapping[str, Json]:

@@ -17,7 +17,8 @@ AUTH_MODES = (TOKEN, NONE)
 class ApiSettings:
     """``status_codes`` is ``proposal`` or ``standard``; ``body_bytes`` bounds a request's body; ``requests_per_second``
     is a limit for each caller (0: none); ``auth_mode`` is ``token`` or ``none``; ``admin_token_hash`` is the SHA-256 of
-    the admin token (None: no token is good); ``owner_uid`` may do everything over a unix socket, as root may.
+    the admin token (None: there is none); ``owner_uid``, and members of the group ``admin_gid`` (None: no group's), may
+    do everything over a unix socket, as root may.
     """
 
     status_codes: str = PROPOSAL
@@ -26,3 +27,4 @@ class ApiSettings:
     auth_mode: str = TOKEN
     admin_token_hash: bytes | None = field(default=None, repr=False)
     owner_uid: int = field(factory=os.getuid)
+    admin_gid: int | None = None

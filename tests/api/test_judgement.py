@@ -30,6 +30,7 @@ class EveryRouteTests(ApiTestCase):
         assert self.ask("POST", f"/networks/{NO_ID}/ports", port, TOKEN).status == 202
         plug = f"/networks/{NO_ID}/ports/{NO_ID}/attachment"
         assert self.ask("PUT", plug, b'{"attachment": {"id": "a"}}', TOKEN).status == 202
+        self.put_token(NO_ID, "acme", "reader", "its secret")
         self.settle()
         self.before = self.store.state
 

@@ -14,6 +14,7 @@ from quantumd.core.model import (
     Port,
     Record,
     Status,
+    Token,
     Tunnel,
 )
 
@@ -77,6 +78,7 @@ VETH = Attachment(
     updated_at=_UPDATED,
     data={"device": "veth7"},
     was_plugged=True,
+    confined=True,
 )
 TUNNEL = Attachment(
     serial=5,
@@ -90,6 +92,14 @@ TUNNEL = Attachment(
     ),
     created_at=_CREATED,
     updated_at=_CREATED,
+)
+TOKEN = Token(
+    serial=6,
+    id="44444444-4444-4444-8444-444444444444",
+    tenant_id="acme \u20ac",
+    role="member",
+    digest="5e" * 32,
+    created_at=_CREATED,
 )
 RECORDS: tuple[Record, ...] = (NETWORK, PORT, OTHER_PORT, VETH, TUNNEL)
 EVENTS = (

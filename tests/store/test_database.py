@@ -17,7 +17,7 @@ from quantumd.core.model import Key, Kind, Record
 from quantumd.store.database import JUMP, Database
 from quantumd.store.errors import StoreError
 from quantumd.store.grouping import Batch
-from tests.store.records import EVENTS, NETWORK, NEXT_EVENT, NEXT_SERIAL, PORT, RECORDS, VETH
+from tests.store.records import EVENTS, NETWORK, NEXT_EVENT, NEXT_SERIAL, PORT, RECORDS, TOKEN, VETH
 
 
 def batch(records: dict[Key, Record | None], *, durable: bool = True, oldest_event: int = 0) -> Batch:
@@ -45,7 +45,7 @@ class _Case(SynchronousTestCase):
 
     def fill(self) -> None:
         database = self.opened()
-        database.write(evolve(batch({record.key: record for record in RECORDS}), events=EVENTS))
+        database.write(evolve(batch({record.key: record for record in (*RECORDS, TOKEN)}), events=EVENTS))
         database.close()
 
     def refusal(self, path: Path | None = None) -> str:
@@ -75,7 +75,8 @@ class DatabaseTests(_Case):
         database = self.opened()
         for record in RECORDS:
             self.assertEqual(record, self.loaded.state.get(record.key))
-        database.write(batch({VETH.key: None, PORT.key: None, Key(Kind.NETWORK, "never there"): None}))
+        self.assertEqual(TOKEN, self.loaded.state.token_of(TOKEN.digest))
+        database.write(batch({TOKEN.key: None, VETH.key: None, PORT.key: None, Key(Kind.NETWORK, "never there"): None}))
         database.close()
         self.opened()
         self.assertNotIn(PORT.id, self.loaded.state.ports)
