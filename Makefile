@@ -1,17 +1,20 @@
 # make run    networks on this machine: a virtual environment, quantumd in the foreground (as root)
 # make demo   the five use cases in scratch namespaces, with real pings; PLUGIN=... for another plugin
 # make test   every test (as root: they make network namespaces); TESTS=tests/store for some of them
+# make simulate SEEDS=20000 FIRST=0   the whole daemon on a simulated host and disk; a night's work
 # make lint   ruff, formatting, types
 
 PYTHON ?= python3
 VENV ?= .venv
 PLUGIN ?= linuxbridge
 TESTS ?=
+SEEDS ?= 20000
+FIRST ?= 2000
 BIN = $(VENV)/bin
 SOURCES = setup.py pyproject.toml quantumd.conf.example \
 	$(shell find quantumd twisted data -name '*.py' -o -path 'data/*' -type f)
 
-.PHONY: run demo test lint python root tools clean
+.PHONY: run demo test simulate lint python root tools clean
 
 run: $(VENV)/installed
 	@mkdir -p var
@@ -34,6 +37,9 @@ demo: $(VENV)/installed
 
 test: root tools $(VENV)/installed-test
 	$(BIN)/python -m pytest $(TESTS)
+
+simulate: $(VENV)/installed-test
+	QUANTUMD_SEEDS=$(SEEDS) QUANTUMD_FIRST_SEED=$(FIRST) $(BIN)/python -m pytest tests/simulation
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

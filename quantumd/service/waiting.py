@@ -24,14 +24,15 @@ class Waiters:
     def __init__(self, store: IStateStore, clock: IReactorTime) -> None:
         self._store = store
         self._clock = clock
-        self._waiting: dict[Key, set[Deferred[None]]] = {}
+        # Those who wait longest are answered first.
+        self._waiting: dict[Key, dict[Deferred[None], None]] = {}
         store.listen(self._committed)
 
     async def settled(self, key: Key, seconds: float) -> Record | None:
         """The record when it has settled, or as it is when the seconds are over; None: it is gone."""
         if seconds > 0 and not is_settled(self._store.state.get(key)):
             woken: Deferred[None] = Deferred()
-            self._waiting.setdefault(key, set()).add(woken)
+            self._waiting.setdefault(key, {})[woken] = None
             timeout = self._clock.callLater(seconds, woken.callback, None)
             try:
                 await woken
@@ -57,7 +58,7 @@ class Waiters:
                     woken.callback(None)
 
     def _forget(self, key: Key, woken: Deferred[None]) -> None:
-        waiting = self._waiting.get(key, set())
-        waiting.discard(woken)
+        waiting = self._waiting.get(key, {})
+        waiting.pop(woken, None)
         if not waiting:
             self._waiting.pop(key, None)
