@@ -106,21 +106,12 @@ class _Stream:
             return
         self._pulling = True
         try:
-            while not (self._paused or self._ended):
-                events = self._store.events(self._last)
-                if events is None:
-                    if self._last == self._newest():
-                        return
-                    self._last = self._newest()
-                    self._write(_message("reset", self._last, {}))
-                elif events:
-                    part = events[:_AT_ONCE]
-                    self._last = part[-1].seq
-                    seen = [told for told in part if self._caller.sees(told.tenant_id)]
-                    if seen:
-                        self._write(b"".join(_message(told.kind, told.seq, represent(told)) for told in seen))
-                else:
-                    return
+            while not (self._paused or self._ended) and self._tell():
+                pass
+        except Exception:
+            # It is this stream's trouble; whoever made the change that it tells of must not hear of it.
+            self.end()
+            self.done.errback()
         finally:
             self._pulling = False
 
@@ -136,6 +127,24 @@ class _Stream:
     def stopProducing(self) -> None:
         """The client is gone."""
         self.end()
+
+    def _tell(self) -> bool:
+        """Write the next events; False: there are none."""
+        events = self._store.events(self._last)
+        if events is None:
+            if self._last == self._newest():
+                return False
+            self._last = self._newest()
+            self._write(_message("reset", self._last, {}))
+            return True
+        if not events:
+            return False
+        part = events[:_AT_ONCE]
+        self._last = part[-1].seq
+        seen = [told for told in part if self._caller.sees(told.tenant_id)]
+        if seen:
+            self._write(b"".join(_message(told.kind, told.seq, represent(told)) for told in seen))
+        return True
 
     def _newest(self) -> int:
         return self._store.state.next_event - 1

@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 import quantumd
 from quantumd.api.faults import fault_path, http_status
 from quantumd.api.operations import Call, Handler, Reply
-from quantumd.api.schemas import attachment_plug
+from quantumd.api.schemas import attachment_forms
 from quantumd.core.errors import all_faults
 from quantumd.core.model import Json
 from quantumd.interfaces import INetworkPlugin
@@ -69,9 +69,8 @@ class Pages:
     def show_extensions(self, _: Call) -> Reply:
         """``GET /extensions``: formats are JSON Schemas."""
         takes = self.plugin.capabilities
-        schema = attachment_plug(takes).schema["properties"]["attachment"]
         forms: dict[str, list[Json]] = {kind: [] for kind in takes.attachment_types}
-        for form in schema.get("oneOf", [schema]):
+        for form in attachment_forms(takes).values():
             forms[form["properties"]["type"]["const"]].append(form)
         types = {
             kind: {"description": description, "schema": {"oneOf": forms[kind]}}

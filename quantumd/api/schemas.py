@@ -1,8 +1,9 @@
 """The one declaration of what goes in: request bodies and query parameters, as JSON Schema (2020-12).
 
 Validation, the reading of XML, ``/extensions`` and the OpenAPI document all come from here. What depends on the plugin
-(options, types, forms of device) comes from its :class:`~quantumd.interfaces.Capabilities`. ``x-says`` is what a
-person is told where a value does not match; ``format`` names a check of :mod:`~quantumd.api.validation`.
+(options, types, forms of device) comes from its :class:`~quantumd.interfaces.Capabilities`; the forms of the contract
+are well-formed whatever the plugin takes, and it is the plugin that refuses them. ``x-says`` is what a person is told
+where a value does not match; ``format`` names a check of :mod:`~quantumd.api.validation`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from quantumd.api.jsonxml import UNSPEAKABLE
 from quantumd.core.access import Role
@@ -69,8 +70,10 @@ FORCE: Json = {
     "default": False,
 }
 
-#: The values of the ``type`` of an attachment that every plugin knows.
+#: What the contract has of types, of devices that are made, and of kinds of tunnel.
 TYPES = ("vif", "bridge", "tunnel")
+DEVICES = ("tap", "veth")
+TUNNELS = ("vxlan",)
 
 _DEVICE: Mapping[str, Json] = {
     "name": IFNAME,
@@ -148,7 +151,14 @@ def port_create(takes: Capabilities) -> Body:
 
 def attachment_plug(takes: Capabilities) -> Body:
     """Operations 11 and 14."""
-    forms = _attachment_forms(takes)
+    types = dict.fromkeys((*TYPES, *takes.attachment_types), "")
+    takes = evolve(
+        takes,
+        attachment_types=types,
+        devices=tuple(dict.fromkeys((*DEVICES, *takes.devices))),
+        tunnels=tuple(dict.fromkeys((*TUNNELS, *takes.tunnels))),
+    )
+    forms = attachment_forms(takes)
     return Body(
         name="AttachmentPlug",
         key="attachment",
@@ -181,8 +191,8 @@ def _nullable(schema: Json) -> Json:
     return {**nullable, "enum": [*schema["enum"], None]} if "enum" in schema else nullable
 
 
-def _attachment_forms(takes: Capabilities) -> dict[str, Json]:
-    """The forms of an attachment that this plugin takes, by name."""
+def attachment_forms(takes: Capabilities) -> dict[str, Json]:
+    """The forms of an attachment that a plugin with these capabilities takes, by name."""
     common = {"id": ATTACHMENT_ID, "reference": REFERENCE, "force": FORCE}
     named = record({"name": IFNAME}, ("name",))
     forms: dict[str, Json] = {}
@@ -260,10 +270,10 @@ QUOTA_QUERY: Mapping[str, Json] = {"tenant_id": {**NAME, "description": "Whose; 
 
 def attachment_query(takes: Capabilities) -> Mapping[str, Json]:
     """The parameters of the lists of attachments; a type is one that anybody could have plugged."""
-    types = list(dict.fromkeys((*TYPES, *takes.attachment_types)))
+    types = dict.fromkeys((*TYPES, *takes.attachment_types))
     return {
         **PAGE,
         "id": {"type": "string"},
-        "type": {"type": "string", "enum": types},
+        "type": {"type": "string", "enum": list(types)},
         "status": _ATTACHMENT_STATUS,
     }

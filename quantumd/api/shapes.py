@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantumd.api.representations import DELETED
-from quantumd.api.schemas import UUID, VLAN
+from quantumd.api.schemas import TYPES, UUID, VLAN
 from quantumd.core.access import Role
 from quantumd.core.errors import all_faults
 from quantumd.core.model import AttachmentStatus, Json, Kind, Status
@@ -100,7 +100,7 @@ def shapes(takes: Capabilities) -> dict[str, Json]:
                 "id": _TEXT,
                 "network_id": UUID,
                 "port_id": UUID,
-                "type": {"type": "string", "enum": list(takes.attachment_types)},
+                "type": {"type": "string", "enum": list(dict.fromkeys((*TYPES, *takes.attachment_types)))},
                 "status": _ATTACHMENT_STATUS,
                 "fault": _FAULT,
                 "managed": {"type": "boolean", "description": "quantumd makes and removes the device"},

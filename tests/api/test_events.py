@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import mock
 
 from attrs import frozen
 
@@ -181,6 +182,18 @@ class StreamTests(ApiTestCase):
         self.assertEqual(follower.told[-1].event, "reset")
         self.network("next")
         self.assertEqual(follower.told[-1].event, "network")
+
+    def test_trouble(self) -> None:
+        """What goes wrong with one stream ends that one: whoever made a change, and the others, hear nothing of it."""
+        network = self.network()
+        broken, sound = self.follow(), self.follow()
+        with mock.patch("quantumd.api.events.represent", side_effect=[ZeroDivisionError("secret"), {}]):
+            self.assertEqual(self.put(f"/networks/{network}", {"network": {"name": "b"}}).status, 202)
+        ended = {follower: not follower.connection.transport.connected for follower in (broken, sound)}
+        self.assertEqual(sorted(ended.values()), [False, True])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        (going,) = (follower for follower, gone in ended.items() if not gone)
+        self.assertEqual(len(going.told), 1)
 
     def test_end(self) -> None:
         """The stream ends as it should when the daemon stops, and quietly when the client goes."""

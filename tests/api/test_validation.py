@@ -262,12 +262,12 @@ class JudgeTests(SynchronousTestCase):
         open_ended = {"type": "object", "additionalProperties": {"type": "integer"}}
         self.assertEqual([error.path for error in Judge(open_ended).errors({"a": 1, "b": "2"})], ["b"])
 
-    def test_plugin_takes_less(self) -> None:
+    def test_plugin_takes_other_things(self) -> None:
+        """What is in the contract is well-formed whatever the plugin takes; what the plugin has beyond that is, too."""
         judge = BodyJudge(attachment_plug(Capabilities(attachment_types={"vif": "a NIC"}, devices=("internal",))))
-        self.assertEqual(judge.errors({"attachment": {"id": "a", "device": {"create": "internal", "netns": "n"}}}), [])
-        for attachment, paths in (
-            ({"type": "tunnel", "tunnel": TUNNEL}, ["type", "tunnel"]),
-            ({"device": {"create": "tap"}}, ["device.create"]),
+        for attachment in (
+            {"device": {"create": "internal", "netns": "n"}},
+            {"device": {"create": "tap"}},
+            {"type": "tunnel", "tunnel": TUNNEL},
         ):
-            errors = judge.errors({"attachment": {"id": "a", **attachment}})
-            self.assertEqual({error.path for error in errors}, {f"attachment.{path}" for path in paths})
+            self.assertEqual(judge.errors({"attachment": {"id": "a", **attachment}}), [])  # type: ignore[dict-item]
