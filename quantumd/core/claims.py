@@ -16,6 +16,9 @@ def claims(attachment: Attachment) -> list[Claim]:
         found.append(tunnel_claim(form))
     if name is not None:
         found.append(("device", name, form.vlan))
+    if form.vlan is not None and "device" in attachment.data:
+        # The sub-interface, whose name the plugin chose, beside the device that it is on.
+        found.append(("device", attachment.data["device"], None))
     return found
 
 

@@ -52,6 +52,11 @@ class ClaimTests(SynchronousTestCase):
         self.assertEqual(clash(one, attachment(uplink("b", "eth1"), "n2", "p2")), set())
         self.assertEqual(clash(one, attachment(uplink("b", "eth1", 10), "n2", "p2")), {"device"})
 
+    def test_a_sub_interface_is_a_device_too(self) -> None:
+        one = attachment(uplink("a", "eth1", 10), device="eth1.10")
+        self.assertEqual(clash(one, attachment(named("b", "eth1.10"), "n2", "p2")), {"device"})
+        self.assertEqual(clash(one, attachment(uplink("b", "eth1", 11), "n2", "p2", device="eth1.11")), set())
+
     def test_a_tunnel_is_the_networks_and_each_remote_is_for_one(self) -> None:
         one = attachment(vxlan("a", "192.0.2.1"))
         cases = [
