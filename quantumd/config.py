@@ -6,17 +6,23 @@ Everything that is wrong raises :class:`ConfigError` with one line that names th
 from __future__ import annotations
 
 import configparser
+import grp
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, fields, frozen
 
+from quantumd.core.access import Role
+from quantumd.core.policy import Policy, Powers
+from quantumd.core.quotas import COUNTED, Quota, Quotas
 from quantumd.interfaces import INetworkPluginFactory
 
 #: Read where ``--config`` is not given, if it is there.
 DEFAULT_FILE = Path("/etc/quantumd/quantumd.conf")
+
+_NETWORKS = 4000
 
 
 class ConfigError(Exception):
@@ -25,14 +31,18 @@ class ConfigError(Exception):
 
 @frozen(kw_only=True)
 class Settings:
-    """Everything that is set. ``requests_per_second`` 0 means no limit; ``state`` is absolute."""
+    """Everything that is set. ``requests_per_second`` 0 means no limit; ``state`` is absolute; ``admin_gid`` is that of
+    the group whose members are admins over a unix socket."""
 
     listen: tuple[str, ...] = ("unix:/run/quantumd/api.sock:mode=660", "tcp:9696:interface=127.0.0.1")
     state: Path = Path("/var/lib/quantumd/quantumd.sqlite")
     plugin: str = "linuxbridge"
     status_codes: str = "proposal"
     auth_mode: str = "token"
-    networks: int = 4000
+    admin_gid: int | None = None
+    policy: Policy = field(factory=Policy)
+    quotas: Quotas = field(factory=lambda: Quotas(total=Quota(networks=_NETWORKS)))
+    networks: int = _NETWORKS
     ports_per_network: int = 1024
     body_bytes: int = 65536
     requests_per_second: float = 0.0
@@ -92,6 +102,27 @@ def _boolean(text: str) -> bool:
     return value
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def _group(text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        return grp.getgrnam(text).gr_gid
+    except KeyError:
+        raise ValueError("the name of a group that there is, or nothing") from None
+
+
+def _quota(text: str) -> int | None:
+    if text == _UNLIMITED:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise ValueError(f"a whole number, or {_UNLIMITED}")
+    return int(text)
+
+
 def _at_least(least: int, read: Callable[[str], Any]) -> Callable[[str], Any]:
     def checked(text: str) -> Any:
         value = read(text)
@@ -102,6 +133,13 @@ def _at_least(least: int, read: Callable[[str], Any]) -> Callable[[str], Any]:
     return checked
 
 
+_UNLIMITED = "unlimited"
+
+#: How the values of a role's powers are read.
+_POWERS: Mapping[str, Callable[[str], Any]] = {
+    power.name: _boolean if power.name in ("owners", "force") else _words for power in fields(Powers)
+}
+
 #: The sections and keys of the file, those of the plugins aside.
 KEYS: Mapping[str, Mapping[str, _Key]] = {
     "quantumd": {
@@ -110,11 +148,21 @@ KEYS: Mapping[str, Mapping[str, _Key]] = {
         "plugin": _Key("plugin", _text),
     },
     "http": {"status_codes": _Key("status_codes", _one_of("proposal", "standard"))},
-    "auth": {"mode": _Key("auth_mode", _one_of("token", "none"))},
+    "auth": {
+        "mode": _Key("auth_mode", _one_of("token", "none")),
+        "unix_admin_group": _Key("admin_gid", _group),
+    },
+    "policy": {
+        f"{role}.{power}": _Key(f"{role}.{power}", read)
+        for role in (Role.ADMIN, Role.MEMBER)
+        for power, read in _POWERS.items()
+    },
+    "quotas": {what: _Key(f"tenant.{what}", _quota) for what in COUNTED},
     "limits": {
         "networks": _Key("networks", _at_least(0, _integer)),
         "ports_per_network": _Key("ports_per_network", _at_least(0, _integer)),
         "body_bytes": _Key("body_bytes", _at_least(1, _integer)),
+        **{what: _Key(f"total.{what}", _quota) for what in COUNTED if what != "networks"},
         "requests_per_second": _Key("requests_per_second", _at_least(0, _decimal)),
     },
 }
@@ -156,6 +204,7 @@ def load(
         option = KEYS["quantumd"][name]
         text = given if isinstance(given, str) else "\n".join(given)
         found[option.setting] = _value(f"--{name} ([quantumd] {name})", text, option.read)
+    found |= _composed(found)
     settings = Settings(**found)
     if settings.plugin not in names:
         where = "--plugin ([quantumd] plugin)" if "plugin" in options else f"{path}: [quantumd] plugin"
@@ -167,6 +216,18 @@ def load(
     }
     found["plugin_settings"] = of_plugins[settings.plugin]
     return Settings(**found)
+
+
+def _composed(found: dict[str, Any]) -> dict[str, Any]:
+    """The policy and the quotas, made of their keys, which are taken out."""
+    powers = {role: evolve(default, **_taken(found, f"{role}.", _POWERS)) for role, default in Policy().powers.items()}
+    total = {"networks": found.get("networks", _NETWORKS), **_taken(found, "total.", COUNTED)}
+    quotas = Quotas(tenant=Quota(**_taken(found, "tenant.", COUNTED)), total=Quota(**total))
+    return {"policy": Policy(powers), "quotas": quotas}
+
+
+def _taken(found: dict[str, Any], prefix: str, names: Iterable[str]) -> dict[str, Any]:
+    return {name: found.pop(prefix + name) for name in names if prefix + name in found}
 
 
 def _parse(path: Path) -> dict[str, Mapping[str, str]]:

@@ -79,7 +79,7 @@ class Daemon(Service):
             raise PluginError(f"plugin {self._plugin.name} cannot start: {' '.join(str(error).split())}") from error
         self._converging = True
         for text in self._settings.listen:
-            self._ports.append(await listen(self._reactor, text, site))
+            self._ports.append(await listen(self._reactor, text, site, self._settings.admin_gid))
         self._log.info(
             "quantumd is ready: plugin {plugin}, state {state}, listening on {listen}",
             plugin=self._plugin.name,
@@ -90,7 +90,7 @@ class Daemon(Service):
     def _make_site(self) -> Site:
         settings = self._settings
         limits = Limits(settings.networks, settings.ports_per_network, self._plugin.fixed_ports)
-        quantum = Quantum(self._store, self._plugin, limits, self._convergence.wake)
+        quantum = Quantum(self._store, self._plugin, limits, self._convergence.wake, settings.policy, settings.quotas)
         registry = CollectorRegistry()
         registry.register(_Loop(self._convergence))
         secret = admin_token(settings.state.with_name("admin.token")) if settings.auth_mode == TOKEN else None
@@ -100,6 +100,7 @@ class Daemon(Service):
             requests_per_second=settings.requests_per_second,
             auth_mode=settings.auth_mode,
             admin_token_hash=None if secret is None else token_hash(secret),
+            admin_gid=settings.admin_gid,
         )
         return make_site(quantum, self._waiters, self._store, self._plugin, api, self._reactor, registry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import stat
@@ -18,7 +19,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from quantumd.config import ConfigError
 
 #: The interfaces of these types where none is named, as Twisted has it.
-_ANYWHERE = {"tcp": "0.0.0.0", "tcp6": "::"}  # noqa: S104
+_ANYWHERE = {"tcp": "0.0.0.0", "tcp6": "::", "ssl": "0.0.0.0"}  # noqa: S104
 
 
 class ListenError(Exception):
@@ -51,16 +52,19 @@ def make_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     return endpoint
 
 
-async def listen(reactor: Any, text: str, factory: IProtocolFactory) -> IListeningPort:
+async def listen(reactor: Any, text: str, factory: IProtocolFactory, gid: int | None = None) -> IListeningPort:
     """Listen there, or raise ListenError.
 
-    The directory of a unix socket is made where there is none, and a socket that a dead process left is removed.
+    The directory of a unix socket is made where there is none, and a socket that a dead process left is removed. Its
+    group becomes ``gid``, if there is one, so that the mode can let members of that group in.
     """
     address = _parse(text)
     if address.kind == "unix":
         _clear(text, Path(address.first))
     try:
         port: IListeningPort = await make_endpoint(reactor, text).listen(factory)
+        if address.kind == "unix" and gid is not None:
+            os.chown(address.first, -1, gid)
     except CannotListenError as error:
         raise _refused(text, error.socketError) from error
     except OSError as error:

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from quantumd.config import KEYS, ConfigError, Settings, load
+from quantumd.core.access import Role
+from quantumd.core.policy import EVERYTHING, Policy, Powers
+from quantumd.core.quotas import Quota, Quotas
 from quantumd.plugins import memory
 from quantumd.plugins.factory import LazyPluginFactory
 
@@ -91,7 +95,23 @@ class ConfigTests(_Case):
             status_codes = standard
             [auth]
             mode = none
+            unix_admin_group = root
+            [policy]
+            member.forms = late bridge
+            member.devices = tap-{tenant}-* vnet*
+            member.netns =
+            member.options = *
+            member.owners = yes
+            admin.force = no
+            [quotas]
+            networks = 5
+            ports = unlimited
+            attachments = 6
+            tunnels = 0
             [limits]
+            ports = 7
+            attachments = 8
+            tunnels = unlimited
             networks = 1
             ports_per_network = 2
             body_bytes = 3
@@ -112,6 +132,24 @@ class ConfigTests(_Case):
                 plugin="memory",
                 status_codes="standard",
                 auth_mode="none",
+                admin_gid=0,
+                policy=Policy(
+                    {
+                        Role.ADMIN: evolve(EVERYTHING, force=False),
+                        Role.MEMBER: Powers(
+                            forms=("late", "bridge"),
+                            devices=("tap-{tenant}-*", "vnet*"),
+                            netns=(),
+                            options=("*",),
+                            owners=True,
+                            force=False,
+                        ),
+                    }
+                ),
+                quotas=Quotas(
+                    tenant=Quota(networks=5, attachments=6, tunnels=0),
+                    total=Quota(networks=1, ports=7, attachments=8),
+                ),
                 networks=1,
                 ports_per_network=2,
                 body_bytes=3,
@@ -172,6 +210,12 @@ class RefusalTests(_Case):
             ("quantumd", "plugin", ""),
             ("http", "status_codes", "Proposal"),
             ("auth", "mode", "basic"),
+            ("auth", "unix_admin_group", "no-such-group"),
+            ("policy", "member.force", "perhaps"),
+            ("policy", "reader.forms", "late"),
+            ("quotas", "networks", "-1"),
+            ("quotas", "tunnels", ""),
+            ("limits", "ports", "none"),
             ("limits", "networks", "many"),
             ("limits", "networks", "-1"),
             ("limits", "networks", "1.5"),
