@@ -77,7 +77,8 @@ root:
 
 tools:
 	@missing=; \
-	for pair in ip:iproute2 ping:iputils-ping unshare:util-linux nsenter:util-linux mount:mount bash:bash; do \
+	for pair in ip:iproute2 ping:iputils-ping unshare:util-linux nsenter:util-linux mount:mount bash:bash \
+		ovs-vswitchd:openvswitch-switch ovsdb-server:openvswitch-switch; do \
 		command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; \
 	done; \
 	test -z "$$missing" || { echo "tools are missing; install them: apt install$$missing" >&2; exit 1; }

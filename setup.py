@@ -47,7 +47,7 @@ setup(
         "prometheus-client>=0.20",
         "pyroute2>=0.9.1",
         "rpds-py>=0.18",
-        "twisted>=24.7",
+        "twisted[tls]>=24.7",
         "werkzeug>=3.0",
         "zope.interface>=6.2",
     ],

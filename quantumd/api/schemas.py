@@ -88,6 +88,7 @@ _DEVICE: Mapping[str, Json] = {
 _MADE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tap": (("name", "mac", "owner_uid", "owner_gid", "multi_queue"), ()),
     "veth": (("name", "mac", "netns", "ifname"), ("netns", "ifname")),
+    "internal": (("name", "mac", "netns", "ifname"), ("netns", "ifname")),
 }
 
 

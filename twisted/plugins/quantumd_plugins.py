@@ -8,6 +8,12 @@ linuxbridge = LazyPluginFactory(
     "quantumd.plugins.linuxbridge",
     "LinuxBridgePlugin",
 )
+ovs = LazyPluginFactory(
+    "ovs",
+    "Open vSwitch: one integration bridge, a VLAN of it for each network",
+    "quantumd.plugins.ovs",
+    "OvsPlugin",
+)
 memory = LazyPluginFactory(
     "memory",
     "No host at all: for trying the API out, and for tests",
