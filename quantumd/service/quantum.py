@@ -17,8 +17,8 @@ from quantumd.core.access import (
     visible_network,
     visible_networks,
 )
-from quantumd.core.changes import RecordChange
-from quantumd.core.errors import ServiceUnavailable, raise_first
+from quantumd.core.changes import Attach, RecordChange
+from quantumd.core.errors import PluginFault, ServiceUnavailable, raise_first
 from quantumd.core.intent import Limits, matching
 from quantumd.core.model import Attachment, Form, Json, Key, Network, Port, Record
 from quantumd.core.policy import Policy
@@ -185,11 +185,26 @@ class Quantum:
         def plugin() -> None:
             nonlocal data
             data = self._plugin.judge(state, change)
+            if isinstance(change, Attach):
+                self._check_taken(change.attachment.form)
 
         raise_first(plugin, lambda: self._quotas.check(state, change, self._limits.fixed_ports))
         if self._plugin.unavailable is not None:
             raise ServiceUnavailable(f"{self._plugin.unavailable}; nothing was accepted, try again later.")
         return data
+
+    def _check_taken(self, form: Form) -> None:
+        """Raise PluginFault for a form that the plugin does not name in its capabilities."""
+        takes = self._plugin.capabilities
+        what = None
+        if form.type not in takes.attachment_types:
+            what = f"type {form.type}"
+        elif form.device is not None and form.device.create not in (None, *takes.devices):
+            what = f"device {form.device.create}"
+        elif form.tunnel is not None and form.tunnel.kind not in takes.tunnels:
+            what = f"tunnel {form.tunnel.kind}"
+        if what is not None:
+            raise PluginFault(f"Plugin {self._plugin.name} takes no {what}; GET /extensions says what it takes.")
 
     def _accept(self, caller: Caller, network_id: str | None, transform: Callable[[Transaction], R]) -> Deferred[R]:
         """Carry the transform out for this caller, on the network that it is about, if there is one yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quantumd.interfaces import Capabilities
 from tests.api.support import NO_ID, ApiTestCase
 
 TIMES = {"created_at", "updated_at"}
@@ -299,6 +300,27 @@ class LimitTests(ApiTestCase):
         full = self.post("/networks", {"network": {"name": "two"}})
         self.assertEqual((full.status, full.fault), (413, "OverLimit"))
         self.assertEqual(self.post("/networks", {"network": {"name": "one", "id": NO_ID}}).status, 202)
+
+
+class LackTests(ApiTestCase):
+    """A plugin that has not all that the contract has: 510, which is told last of all."""
+
+    def test_lack(self) -> None:
+        self.plugin.capabilities = Capabilities(attachment_types={"vif": "a NIC"}, devices=("veth",), tunnels=())
+        path = f"/networks/{self.network()}"
+        tunnel = {"kind": "vxlan", "remote": "192.0.2.1", "vni": 7}
+        for form in (
+            {"type": "bridge", "device": {"name": "eth1"}},
+            {"type": "tunnel", "tunnel": tunnel},
+            {"device": {"create": "tap"}},
+        ):
+            response = self.post(f"{path}/attachments", {"attachment": {"id": "a", **form}})
+            self.assertEqual((response.status, response.fault), (510, "PluginFault"))
+        port = self.port(path.split("/")[2])
+        self.plug(path.split("/")[2], port, "vm1")
+        taken = self.put(f"{path}/ports/{port}/attachment", {"attachment": {"id": "a", "device": {"create": "tap"}}})
+        self.assertEqual(taken.fault, "PortInUse")
+        self.assertEqual(list(self.get("/extensions").json["attachment_types"]), ["vif"])
 
 
 class VetoTests(ApiTestCase):
