@@ -15,7 +15,7 @@ from quantumd.config import KEYS, ConfigError, Settings, load
 from quantumd.core.access import Role
 from quantumd.core.policy import EVERYTHING, Policy, Powers
 from quantumd.core.quotas import Quota, Quotas
-from quantumd.plugins import memory
+from quantumd.plugins import memory, ovs
 from quantumd.plugins.factory import LazyPluginFactory
 
 EXAMPLE = Path(__file__).parent.parent / "quantumd.conf.example"
@@ -24,6 +24,7 @@ EXAMPLE = Path(__file__).parent.parent / "quantumd.conf.example"
 FACTORIES = [
     LazyPluginFactory("memory", "", "quantumd.plugins.memory", "MemoryPlugin"),
     LazyPluginFactory("linuxbridge", "", "tests.test_config", "Nothing"),
+    LazyPluginFactory("ovs", "", "quantumd.plugins.ovs", "OvsPlugin"),
     LazyPluginFactory("broken", "", "quantumd.no_such_module", "Nothing"),
 ]
 
@@ -183,13 +184,15 @@ class ConfigTests(_Case):
             self.loaded(None, plugin="broken")
 
     def test_example(self) -> None:
-        """It has every key of the daemon and of the memory plugin, at its default, and no other."""
+        """It has every key of the daemon and of our plugins, at its default, and no other."""
         settings = self.loaded(EXAMPLE)
         self.assertEqual(self.loaded(None), settings)
         text = EXAMPLE.read_text(encoding="utf-8")
         self.assertEqual(memory.SETTINGS, self.loaded(EXAMPLE, plugin="memory").plugin_settings)
         expected = {(section, key) for section, keys in KEYS.items() for key in keys}
+        self.assertEqual(ovs.SETTINGS, self.loaded(EXAMPLE, plugin="ovs").plugin_settings)
         expected |= {("plugin:memory", key) for key in memory.SETTINGS}
+        expected |= {("plugin:ovs", key) for key in ovs.SETTINGS}
         found, section = set(), ""
         for line in text.splitlines():
             if line.startswith("["):

@@ -264,9 +264,9 @@ class JudgeTests(SynchronousTestCase):
 
     def test_plugin_takes_other_things(self) -> None:
         """What is in the contract is well-formed whatever the plugin takes; what the plugin has beyond that is, too."""
-        judge = BodyJudge(attachment_plug(Capabilities(attachment_types={"vif": "a NIC"}, devices=("internal",))))
+        judge = BodyJudge(attachment_plug(Capabilities(attachment_types={"vif": "a NIC"}, devices=("macvtap",))))
         for attachment in (
-            {"device": {"create": "internal", "netns": "n"}},
+            {"device": {"create": "macvtap", "netns": "n"}},
             {"device": {"create": "tap"}},
             {"type": "tunnel", "tunnel": TUNNEL},
         ):
