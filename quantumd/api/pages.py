@@ -26,6 +26,8 @@ LINKS: Mapping[str, str] = {
     "attachments": "/attachments",
     "extensions": "/extensions",
     "events": "/events",
+    "quotas": "/quotas",
+    "tokens": "/tokens",
     "openapi": "/openapi.json",
     "health": "/health",
     "metrics": "/metrics",

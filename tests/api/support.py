@@ -19,6 +19,7 @@ from quantumd.api.settings import ApiSettings
 from quantumd.api.site import make_site
 from quantumd.core.intent import Limits
 from quantumd.core.model import Token
+from quantumd.core.quotas import Quotas
 from quantumd.core.state import Transaction
 from quantumd.plugins.memory import SETTINGS, MemoryPlugin
 from quantumd.service.convergence import Convergence
@@ -99,7 +100,7 @@ class Connection:
             status_line, *lines = head_bytes.decode("latin-1").split("\r\n")
             _, status, reason = status_line.split(" ", 2)
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-            length = 0 if head else int(headers["content-length"])
+            length = 0 if head or status == "204" else int(headers["content-length"])
             found.append(Response(int(status), reason, headers, rest[:length]))
             rest = rest[length:]
         return found
@@ -120,6 +121,7 @@ class ApiTestCase(SynchronousTestCase):
 
     settings = OPEN
     limits = Limits(networks=100, ports_per_network=100)
+    quotas = Quotas()
     plugin_settings: Mapping[str, Any] = {}
 
     def setUp(self) -> None:
@@ -130,7 +132,7 @@ class ApiTestCase(SynchronousTestCase):
         self.convergence = Convergence(self.store, self.plugin, self.clock)
         self.successResultOf(ensureDeferred(self.convergence.start()))
         limits = evolve(self.limits, fixed_ports=self.plugin.fixed_ports)
-        self.quantum = Quantum(self.store, self.plugin, limits, self.convergence.wake)
+        self.quantum = Quantum(self.store, self.plugin, limits, self.convergence.wake, quotas=self.quotas)
         self.waiters = Waiters(self.store, self.clock)
         self.registry = CollectorRegistry()
         self.site = make_site(
