@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -17,6 +18,17 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 
+class _Thread(Thread):
+    """Not waited for by a process that ends without stopping it, as one does that fails to start."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, daemon=True)
+
+
+class _Pool(ThreadPool):
+    threadFactory = _Thread
+
+
 class NetlinkThread:
     """One thread with one :class:`Rtnl`; jobs run in it one after the other, in the order they came.
 
@@ -27,7 +39,7 @@ class NetlinkThread:
     def __init__(self, reactor: Any, netns: str | None = None) -> None:
         self._reactor = reactor
         self._netns = netns
-        self._pool = ThreadPool(minthreads=1, maxthreads=1, name="netlink")
+        self._pool = _Pool(minthreads=1, maxthreads=1, name="netlink")
         self._rtnl: Rtnl | None = None
 
     def start(self) -> Deferred[None]:

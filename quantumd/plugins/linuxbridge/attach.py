@@ -110,7 +110,7 @@ class _Attaching:
         carrying = self._carrying(jobs)
         taking: list[tuple[Job, Link]] = []
         for job in jobs:
-            link = self._facts.find(job.plug.device)
+            link = device_of(self._facts, job.plug)
             if link is None:
                 self._outcomes[job.place] = Waiting(f"device {job.plug.device}", plug_report(job.plug, None))
                 continue
@@ -151,6 +151,12 @@ class _Attaching:
 
     def _taking(self, job: Job, link: Link) -> list[Request]:
         requests = []
+        before = self._facts.find(job.plug.mark)
+        if before is not None and before.index != link.index:
+            # The name went to another device, and so does the attachment.
+            requests.append(messages.drop_altname(before.index, job.plug.mark))
+            if before.master == job.bridge.index:
+                requests.append(messages.set_link(before.index, master=0))
         if self._context.features.altnames and job.plug.mark not in link.altnames:
             requests.append(messages.set_altname(link.index, job.plug.mark))
         if link.master != job.bridge.index:
@@ -242,7 +248,9 @@ class _Attaching:
     def _mending(self, job: Job, link: Link) -> list[Request]:
         plug, requests = job.plug, []
         if link.name != plug.device:
-            requests.append(messages.set_link(link.index, name=plug.device))
+            # Kernels before 6.2 rename no device that is up.
+            requests.append(messages.set_link(link.index, up=False))
+            requests.append(messages.set_link(link.index, name=plug.device, up=True))
         if plug.mtu is not None and link.mtu != plug.mtu:
             requests.append(messages.set_link(link.index, mtu=plug.mtu))
         if self._context.features.altnames and plug.mark not in link.altnames:

@@ -31,14 +31,19 @@ class Awaited:
         self._loop = LoopingCall(self._look)
         self._loop.clock = reactor
 
-    def set(self, key: Key, name: str, waiting: bool) -> None:
-        """The record of that key waits, or no longer waits, for a device of that name."""
-        if waiting:
-            self._names[key] = name
-        else:
+    def set(self, key: Key, name: str | None) -> None:
+        """The record of that key waits for a device of that name, or (None) for none."""
+        if name is None:
             self._names.pop(key, None)
-        if self._names and not self._loop.running:
+            return
+        self._names[key] = name
+        if not self._loop.running:
             self._loop.start(self._pause(), now=False)
+
+    def keep(self, keys: Iterable[Key]) -> None:
+        """Forget every record but these."""
+        for key in self._names.keys() - set(keys):
+            del self._names[key]
 
     def stop(self) -> None:
         """Look no more."""

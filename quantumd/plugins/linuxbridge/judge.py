@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from quantumd.core.changes import Attach, EnsureNetwork, RecordChange
 from quantumd.core.claims import tunnel_claim
 from quantumd.core.errors import BadRequest, FieldError, OverLimit, PluginFault
 from quantumd.core.model import Attachment, Form, Json, Network
-from quantumd.core.names import derived, ifname_problem
+from quantumd.core.names import ifname_problem
 from quantumd.core.state import State
 from quantumd.host import netns
 from quantumd.host.netlink.parse import Link
 from quantumd.plugins.linuxbridge.features import Features
 from quantumd.plugins.linuxbridge.marks import made_here, marks
-from quantumd.plugins.linuxbridge.terms import Role, local_of, process_of, remote_of, role_of
+from quantumd.plugins.linuxbridge.terms import (
+    Role,
+    default_bridge,
+    default_device,
+    local_of,
+    process_of,
+    remote_of,
+    role_of,
+)
 from quantumd.plugins.linuxbridge.view import HostView
 
 #: How many ports a bridge takes (BR_MAX_PORTS - 1, net/bridge/br_private.h); one more is EXFULL.
 MAX_PORTS = 1023
-
-_PREFIXES = {Role.TAP: "qt", Role.VETH: "qv", Role.TUNNEL: "qx", Role.VLAN: "ql"}
 
 
 def judge(state: State, change: RecordChange, view: HostView, features: Features) -> Json:
@@ -40,7 +44,7 @@ def _bridge_name(state: State, network: Network, view: HostView) -> str:
         strange = link is not None and network.id not in marks(link)
         return strange or state.owner("bridge", name) not in (None, network.id)
 
-    return derived("q-", network.id, taken)
+    return default_bridge(network.id, taken)
 
 
 def _judge_attachment(
@@ -149,11 +153,7 @@ def _device_name(state: State, attachment: Attachment, role: Role, view: HostVie
             return True
         return bool(state.holders(("device", name, None)))
 
-    ident = attachment.port_id
-    if role in (Role.TUNNEL, Role.VLAN):
-        # The state has no index of these names, so they follow from the whole of the id.
-        ident = hashlib.blake2b(ident.encode()).hexdigest()
-    return derived(_PREFIXES[role], ident, taken)
+    return default_device(attachment.port_id, role, taken)
 
 
 def _check_room(state: State, network: Network) -> None:

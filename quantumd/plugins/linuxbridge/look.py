@@ -85,7 +85,8 @@ def see_plug(facts: Facts, plug: Plug) -> Seen:
 def device_of(facts: Facts, plug: Plug) -> Link | None:
     """The device that goes into the bridge: somebody's, or our own by its mark."""
     if plug.role is Role.FOREIGN:
-        return facts.find(plug.device)
+        # Its owner may rename a device that is plugged: it is the same one.
+        return facts.find(plug.device) or facts.find(plug.mark)
     if plug.role is Role.TUNNEL:
         link = facts.find(plug.device)
         if link is None or link.kind != "vxlan" or not made_here(link):

@@ -18,7 +18,7 @@ from quantumd.plugins.linuxbridge.facts import Facts, gather
 from quantumd.plugins.linuxbridge.look import bridge_of_network, network_report
 from quantumd.plugins.linuxbridge.making import Making, make
 from quantumd.plugins.linuxbridge.marks import describe, marks, network_alias, temporary
-from quantumd.plugins.linuxbridge.terms import bridge_of, mtu_of
+from quantumd.plugins.linuxbridge.terms import bridge_of, mtu_of, names_of
 
 
 def ensure_networks(rtnl: Rtnl, changes: Sequence[EnsureNetwork], altnames: bool) -> list[Outcome]:
@@ -52,7 +52,7 @@ def ensure_networks(rtnl: Rtnl, changes: Sequence[EnsureNetwork], altnames: bool
 
 def _clean(rtnl: Rtnl, networks: Sequence[Network]) -> Facts:
     """Look at the networks' bridges, and remove half-made ones."""
-    names = {name for one in networks for name in (bridge_of(one), MARK + one.id, temporary(one.id))}
+    names = {name for one in networks for name in (*names_of(one), temporary(one.id))}
     facts = gather(rtnl, names)
     half_made = [link for one in networks if (link := facts.find(temporary(one.id))) is not None]
     if not half_made:
@@ -89,7 +89,9 @@ def _mend(
 def _mending(network: Network, link: Link, altnames: bool) -> list[Request]:
     requests = []
     if link.name != bridge_of(network):
-        requests.append(messages.set_link(link.index, name=bridge_of(network)))
+        # Kernels before 6.2 rename no device that is up.
+        requests.append(messages.set_link(link.index, up=False))
+        requests.append(messages.set_link(link.index, name=bridge_of(network), up=True))
     if link.detail != BridgeDetail():
         requests.extend(messages.configure_bridge(link.index))
     if altnames and MARK + network.id not in link.altnames and network.id in marks(link):

@@ -23,9 +23,8 @@ from quantumd.core.changes import (
     RemoveNetwork,
     RemovePort,
 )
-from quantumd.core.model import Attachment, Json, Key, Kind, Network, Port
-from quantumd.core.names import MARK
-from quantumd.core.plan import Observed, Seen
+from quantumd.core.model import Json, Key, Kind, Network, Port, Record
+from quantumd.core.plan import Observed
 from quantumd.core.state import State
 from quantumd.host.netlink.monitor import Event, LinkMonitor, open_monitor_socket
 from quantumd.host.netlink.rtnl import Rtnl
@@ -34,15 +33,13 @@ from quantumd.host.netns_watch import NamespaceWatch
 from quantumd.interfaces import Capabilities, INetworkPlugin, Notify
 from quantumd.plugins.linuxbridge.attach import Context, attach
 from quantumd.plugins.linuxbridge.awaited import Awaited
-from quantumd.plugins.linuxbridge.facts import gather
 from quantumd.plugins.linuxbridge.features import Features, probe
 from quantumd.plugins.linuxbridge.interests import Interests
 from quantumd.plugins.linuxbridge.judge import MAX_PORTS, judge
-from quantumd.plugins.linuxbridge.look import leftovers, see_network, see_plug
-from quantumd.plugins.linuxbridge.marks import temporary
 from quantumd.plugins.linuxbridge.networks import ensure_networks
+from quantumd.plugins.linuxbridge.observe import observe
 from quantumd.plugins.linuxbridge.removal import remove
-from quantumd.plugins.linuxbridge.terms import Plug, Role, bridge_of, plug_of
+from quantumd.plugins.linuxbridge.terms import names_of, plug_of
 from quantumd.plugins.linuxbridge.view import HostView, Snapshot
 
 SETTINGS: Mapping[str, Any] = {}
@@ -160,39 +157,20 @@ class LinuxBridgePlugin:
 
     async def _discover(self, state: State, keys: Collection[Key] | None) -> Observed:
         self._state = state
-        records = [record for key in (state.every_key() if keys is None else keys) if (record := state.get(key))]
-        networks = [record for record in records if isinstance(record, Network)]
-        plugs = {
-            record.key: plug_of(record, state.networks[record.network_id])
-            for record in records
-            if isinstance(record, Attachment)
-        }
-        names: set[str] = set()
-        for network in networks:
-            mine = {bridge_of(network), MARK + network.id, temporary(network.id)}
-            self._interests.watch(network.key, mine)
-            names |= mine
-        for key, plug in plugs.items():
-            self._interests.watch(key, _interests_of(plug))
-            names |= {*plug.names, temporary(plug.ident)}
+        wanted = list(state.every_key()) if keys is None else keys
+        # Before the host is read, so that what changes meanwhile is told of.
+        for key in wanted:
+            if key not in self._interests and (record := state.get(key)) is not None:
+                self._interests.watch(key, _interests_of(state, record))
+        observed, late = await self._thread.call(observe, state, wanted, keys is None, self._features)
+        for key in wanted:
+            if state.get(key) is None:
+                self._interests.forget(key)
+            self._awaited.set(key, late.get(key))
         if keys is None:
-            self._interests.keep(state.every_key())
-        else:
-            for key in keys:
-                if state.get(key) is None:
-                    self._interests.forget(key)
-        places = {plug.place for plug in plugs.values() if plug.place is not None}
-        facts = await self._thread.call(
-            gather, None if keys is None else names, places, altnames=self._features.altnames
-        )
-        seen: dict[Key, Seen] = {network.key: see_network(facts, network) for network in networks}
-        for key, plug in plugs.items():
-            seen[key] = see_plug(facts, plug)
-            self._awaited.set(key, plug.device, _is_late(plug) and seen[key].waiting_for is not None)
-        for record in records:
-            if isinstance(record, Port):
-                seen[record.key] = Seen(not record.going)
-        return Observed(seen, leftovers(facts, state) if keys is None else ())
+            self._interests.keep(wanted)
+            self._awaited.keep(wanted)
+        return observed
 
     def apply(self, changes: Sequence[Change]) -> Deferred[Sequence[Outcome]]:
         """See INetworkPlugin."""
@@ -232,16 +210,18 @@ def carry_out(rtnl: Rtnl, changes: Sequence[Change], context: Context) -> list[O
     return [outcomes[place] for place in range(len(changes))]
 
 
-def _is_late(plug: Plug) -> bool:
-    return plug.role is Role.FOREIGN and plug.attachment.form.device is None and not plug.attachment.going
-
-
 def _namespace_interest(name: str) -> str:
     # No device has a name with a slash.
     return f"netns/{name}"
 
 
-def _interests_of(plug: Plug) -> set[str]:
+def _interests_of(state: State, record: Record) -> set[str]:
+    """The names that a record has to do with."""
+    if isinstance(record, Network):
+        return names_of(record)
+    if isinstance(record, Port):
+        return set()
+    plug = plug_of(record, state.networks[record.network_id])
     names = set(plug.names)
     if plug.place is not None and plug.place.name is not None:
         names.add(_namespace_interest(plug.place.name))

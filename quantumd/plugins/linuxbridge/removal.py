@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from quantumd.core.changes import Detach, Done, Failed, Outcome, RemoveLeftover, RemoveNetwork, RemovePort
-from quantumd.core.model import Network
 from quantumd.core.names import MARK
 from quantumd.host.netlink import messages
 from quantumd.host.netlink.groups import delete_links
@@ -19,7 +18,7 @@ from quantumd.host.netlink.wire import Request
 from quantumd.plugins.linuxbridge.facts import Facts, gather
 from quantumd.plugins.linuxbridge.look import bridge_of_network
 from quantumd.plugins.linuxbridge.marks import describe, made_here, marks, owners, temporary
-from quantumd.plugins.linuxbridge.terms import Plug, Role, bridge_of, plug_of, remote_of
+from quantumd.plugins.linuxbridge.terms import Plug, Role, names_of, plug_of, remote_of
 
 Removal = Detach | RemovePort | RemoveNetwork | RemoveLeftover
 
@@ -138,17 +137,13 @@ def _devices(change: Removal) -> set[Device]:
             plug = plug_of(change.attachment, change.network)
             return {*plug.names, temporary(plug.ident)}
         case RemoveNetwork(network):
-            return _network_devices(network)
+            return {*names_of(network), temporary(network.id)}
         case RemoveLeftover():
             return {int(change.leftover.handle["index"])}
         case RemovePort():
             return set()
         case _:
             assert_never(change)
-
-
-def _network_devices(network: Network) -> set[Device]:
-    return {bridge_of(network), MARK + network.id, temporary(network.id)}
 
 
 def _half_made(facts: Facts, ident: str) -> Link | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
+from collections.abc import Callable
 from enum import Enum
-from typing import assert_never
 
 from attrs import frozen
 
 from quantumd.core.model import Attachment, Device, Network, Tunnel
-from quantumd.core.names import MARK
+from quantumd.core.names import MARK, derived
 from quantumd.host.netlink.parse import IpAddress
 from quantumd.host.netns import RUN_NETNS, Identity
 
@@ -28,6 +29,9 @@ class Role(Enum):
     VETH = "a veth pair of ours"
     VLAN = "a VLAN sub-interface of ours on somebody's device"
     TUNNEL = "a VXLAN device of ours, shared by the remotes of one VNI"
+
+
+_PREFIXES = {Role.TAP: "qt", Role.VETH: "qv", Role.TUNNEL: "qx", Role.VLAN: "ql"}
 
 
 @frozen
@@ -78,18 +82,15 @@ def plug_of(attachment: Attachment, network: Network) -> Plug:
     """Read an attachment that was judged by :mod:`.judge`."""
     form, data = attachment.form, attachment.data
     role = role_of(attachment)
-    device = form.id
     below = place = None
-    match role:
-        case Role.FOREIGN:
-            device = (form.device.name if form.device else None) or form.id
-        case Role.TAP | Role.VETH | Role.TUNNEL:
-            device = str(data.get("device", device))
-        case Role.VLAN:
-            assert form.device is not None
-            device, below = str(data.get("subdevice", device)), form.device.name
-        case _:
-            assert_never(role)
+    if role is Role.FOREIGN:
+        device = (form.device.name if form.device else None) or form.id
+    else:
+        item = "subdevice" if role is Role.VLAN else "device"
+        named = form.device.name if form.device is not None and role is not Role.VLAN else None
+        device = named or str(data.get(item) or default_device(attachment.port_id, role, lambda _: False))
+    if role is Role.VLAN and form.device is not None:
+        below = form.device.name
     if role is Role.VETH and form.device is not None:
         place = place_of(form.device, data.get("netns"))
     mtu = mtu_of(network) if role in (Role.TAP, Role.VETH) else network.options.get("mtu")
@@ -114,7 +115,24 @@ def role_of(attachment: Attachment) -> Role:
 
 def bridge_of(network: Network) -> str:
     """The name of a network's bridge."""
-    return str(network.data["bridge"])
+    return str(network.data.get("bridge") or default_bridge(network.id, lambda _: False))
+
+
+def default_bridge(network_id: str, taken: Callable[[str], bool]) -> str:
+    """The name that a network's bridge is given. Also where another plugin judged it, before this one took over."""
+    return derived("q-", network_id, taken)
+
+
+def default_device(port_id: str, role: Role, taken: Callable[[str], bool]) -> str:
+    """The name that our own device for a port is given."""
+    # The state has no index of the names of VLANs, so these follow from the whole of the id.
+    ident = hashlib.blake2b(port_id.encode()).hexdigest() if role is Role.VLAN else port_id
+    return derived(_PREFIXES[role], ident, taken)
+
+
+def names_of(network: Network) -> set[str]:
+    """All names under which something of a network may be found on the host."""
+    return {bridge_of(network), MARK + network.id}
 
 
 def mtu_of(network: Network) -> int:

@@ -1,0 +1,53 @@
+"""Discovery: reading what is there of some records, in the netlink thread."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from quantumd.core.model import Attachment, Key, Network, Port
+from quantumd.core.plan import Observed, Seen
+from quantumd.core.state import State
+from quantumd.host.netlink.messages import Device
+from quantumd.host.netlink.rtnl import Rtnl
+from quantumd.plugins.linuxbridge.facts import gather
+from quantumd.plugins.linuxbridge.features import Features
+from quantumd.plugins.linuxbridge.look import leftovers, see_network, see_plug
+from quantumd.plugins.linuxbridge.marks import temporary
+from quantumd.plugins.linuxbridge.terms import Plug, Role, names_of, plug_of
+
+
+def observe(
+    rtnl: Rtnl, state: State, keys: Collection[Key], everything: bool, features: Features
+) -> tuple[Observed, Mapping[Key, str]]:
+    """What is there of the records with these keys, and, if they are ``everything``, what is left over.
+
+    :return: what is seen; and for the records that wait for a device by its name or altname, that name
+    """
+    networks: list[Network] = []
+    plugs: dict[Key, Plug] = {}
+    seen: dict[Key, Seen] = {}
+    for key in keys:
+        record = state.get(key)
+        if isinstance(record, Network):
+            networks.append(record)
+        elif isinstance(record, Attachment):
+            plugs[key] = plug_of(record, state.networks[record.network_id])
+        elif isinstance(record, Port):
+            # There is nothing of a port on the host but what is plugged into it.
+            seen[key] = Seen(not record.going)
+    names: set[Device] = {name for network in networks for name in (*names_of(network), temporary(network.id))}
+    names.update(name for plug in plugs.values() for name in (*plug.names, temporary(plug.ident)))
+    places = {plug.place for plug in plugs.values() if plug.place is not None}
+    facts = gather(rtnl, None if everything else names, places, features.altnames)
+    late: dict[Key, str] = {}
+    for network in networks:
+        seen[network.key] = see_network(facts, network)
+    for key, plug in plugs.items():
+        seen[key] = see_plug(facts, plug)
+        if seen[key].waiting_for is not None and _is_late(plug):
+            late[key] = plug.device
+    return Observed(seen, leftovers(facts, state) if everything else ()), late
+
+
+def _is_late(plug: Plug) -> bool:
+    return plug.role is Role.FOREIGN and plug.attachment.form.device is None and not plug.attachment.going
