@@ -40,7 +40,7 @@ def ifname_problem(name: str) -> str | None:
         return "a device name must not be empty"
     if len(name.encode("utf-8", "surrogatepass")) > IFNAME_BYTES:
         return f"a device name is at most {IFNAME_BYTES} bytes"
-    if name in (".", ".."):
+    if name in (".", "..", "all", "default"):  # the latter two name directories of sysctls (devinet.c)
         return f"{name!r} is no device name"
     if any(char in "/: \t\n\v\f\r" for char in name):
         return "a device name has no '/', ':' or white space"

@@ -54,6 +54,12 @@ class IfnameTests(SynchronousTestCase):
             with self.subTest(repr(wrong)):
                 self.assertIsNotNone(ifname_problem(wrong))
 
+    def test_names_that_mean_every_device(self) -> None:
+        """The kernel has sysctls of these names for all devices and for those to come, and refuses devices of them."""
+        for wrong in ("all", "default"):
+            with self.subTest(wrong):
+                self.assertIsNotNone(ifname_problem(wrong))
+
     def test_a_byte_that_the_kernel_takes_for_a_space(self) -> None:
         """isspace() of the kernel knows Latin-1, and looks at the bytes of a name in UTF-8."""
         self.assertIsNotNone(ifname_problem("à"))
