@@ -96,7 +96,8 @@ class ApiRequest(server.Request):
     def _take_path_apart(self) -> None:
         try:
             segments = [_decoded(segment) for segment in self.path[1:].split(b"/")]
-        except ValueError:
+        except ValueError:  # nothing can be there, which is said in the format that was asked for
+            _, self.suffix = split_suffix(self.path.decode("latin-1").removesuffix("/"))
             return
         if segments[-1] == "" and len(segments) > 1:  # a trailing slash is the same resource
             segments.pop()

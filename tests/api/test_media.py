@@ -85,6 +85,9 @@ class NegotiationTests(ApiTestCase):
             ("/x", "image/png", "application/problem+json"),
             ("/x.xml", "application/json", "application/problem+xml"),
             ("/x.json", "application/xml", "application/problem+json"),
+            ("/%ff.xml", "application/json", "application/problem+xml"),
+            ("/%ff.xml/", "application/json", "application/problem+xml"),
+            ("/a%2Fb.json", "application/xml", "application/problem+json"),
         ):
             response = self.get(target, Accept=accept)
             self.assertEqual((response.status, response.headers["content-type"]), (404, expected))
