@@ -152,6 +152,9 @@ class MemoryPlugin:
             if record is not None and made is not None:
                 same = made.asked == _asked(record)
                 seen[key] = Seen(True, () if same else ("it is not as asked for",), plugin=made.plugin)
+            elif record is not None and record.going:
+                # Taking away takes its time too, also what was asked for only a moment ago and is not made yet.
+                seen[key] = Seen(True)
             elif record is not None and record.plugin:
                 seen[key] = Seen(False, ("it is gone",))
         stray = [key for key in self.host if state.get(key) is None] if keys is None else []

@@ -98,6 +98,18 @@ class SettlingTests(DaemonCase):
         daemon.rest(0.1)
         self.assertEqual(daemon.now_is(network).status, Status.ACTIVE)
 
+    def test_taking_away_what_is_not_made_yet_takes_its_time_too(self) -> None:
+        daemon = Daemon(delay=1.5).start()
+        network = daemon.network()
+        daemon.rest(1.5)
+        port = daemon.port(network)
+        attachment = daemon.plug(port, "vif")
+        daemon.unplug(port)
+        daemon.rest(1.4)
+        self.assertEqual(daemon.now_is(attachment).status, AttachmentStatus.DETACHING)
+        daemon.rest(3)
+        self.assertEqual(daemon.state.latest(port.id), None)
+
 
 class KnobTests(SynchronousTestCase):
     def test_fixed_ports(self) -> None:
