@@ -81,6 +81,7 @@ class StoreMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="quantumd-machine-"))
         self.boots = 1
+        self.plugs = 0
         self.heard: list[Event] = []
         self.trouble: list[str] = []
         self.open()
@@ -137,8 +138,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(ident=IDS, durable=st.booleans())
     def plug(self, ident: str, durable: bool) -> None:
-        serial = self.store.state.next_serial
-        self.ask(add_attachment(ident, f"vif{serial}"), durable)
+        self.plugs += 1
+        self.ask(add_attachment(ident, f"vif{self.plugs}"), durable)
 
     @rule(ident=IDS)
     def drop(self, ident: str) -> None:
