@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from io import BytesIO
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote_to_bytes
 
 import orjson
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.http import HTTPChannel
@@ -15,6 +17,7 @@ from twisted.web.http import HTTPChannel
 import quantumd
 from quantumd.api import faults
 from quantumd.api.access import NOBODY
+from quantumd.api.connections import ASKING
 from quantumd.api.media import Format, problem_type, split_suffix
 from quantumd.api.metrics import NO_ROUTE
 from quantumd.core.errors import BadRequest, FieldError
@@ -24,6 +27,14 @@ if TYPE_CHECKING:
 
 SERVER = f"quantumd/{quantumd.__version__}"
 
+#: Headers of every answer. Nothing in here is for a browser to guess the type of, run, frame or refer to.
+_ALWAYS = (
+    (b"Cache-Control", b"no-store"),
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"Referrer-Policy", b"no-referrer"),
+)
+
 #: The one path that ends like a suffix and has none.
 _WHOLE = "openapi.json"
 
@@ -31,12 +42,17 @@ _WHOLE = "openapi.json"
 class ApiRequest(server.Request):
     """``segments`` is the path in pieces, decoded and without its suffix; None where nothing can be there.
 
-    ``oversized``: the body was longer than allowed, and was thrown away. ``operation`` is the name of the route.
+    ``oversized``: the body was longer than allowed, and was thrown away. ``operation`` is the name of the route,
+    ``fault`` that of the fault it was answered with, ``origin`` where it came from, ``ident`` what logs call it.
     """
 
     defaultContentType = None
     operation = NO_ROUTE
     caller = NOBODY
+    fault: str | None = None
+    origin = ""
+    ident = ""
+    admitted = False
     oversized = False
     content: BytesIO
     segments: list[str] | None = None
@@ -62,6 +78,8 @@ class ApiRequest(server.Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """All of the request is there."""
         self._began = self._api.clock.seconds()
+        self.ident = secrets.token_hex(8)
+        self._channel.asked()
         super().requestReceived(command, _origin_form(path), version)
 
     def process(self) -> None:
@@ -120,13 +138,22 @@ class ApiRequest(server.Request):
         self.setResponseCode(status, faults.reason(status))
         if media_type is not None:
             self.setHeader(b"Content-Type", media_type.encode())
-        self.setHeader(b"Cache-Control", b"no-store")
+        for name, value in _ALWAYS:
+            self.setHeader(name, value)
+        self.setHeader(b"X-Request-Id", self.ident.encode())
 
     def finish(self) -> None:
         """The answer is complete."""
         site, seconds = self._api, self._api.clock.seconds() - self._began
         super().finish()
         site.requests.answered(self.operation, self.code, seconds)
+        site.over(self, answered=True)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client went away before the answer."""
+        site = self._api
+        super().connectionLost(reason)
+        site.over(self, answered=False)
 
     def processingFailed(self, reason: Failure) -> Failure:
         """Something went wrong outside of the routes: answer as for any other fault of ours, never in HTML."""
@@ -136,15 +163,67 @@ class ApiRequest(server.Request):
         return reason
 
     @property
+    def _channel(self) -> ApiChannel:
+        return cast("ApiChannel", self.channel)
+
+    @property
     def _api(self) -> ApiSite:
-        return cast("ApiChannel", self.channel).site
+        return self._channel.site
 
 
 class ApiChannel(HTTPChannel):
-    """A connection that answers what is no HTTP with a problem too."""
+    """A connection that answers what is no HTTP with a problem too, and has so long to ask and no longer."""
 
     site: ApiSite
     transport: ITCPTransport
+    _under_way = False
+    _deadline: IDelayedCall | None = None
+
+    # --- how long it may take
+
+    def connectionMade(self) -> None:
+        """Somebody connected."""
+        super().connectionMade()
+        self.site.connections.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """A part of a request. However slowly the parts drip in, there is one time for all of them."""
+        if self._deadline is None and not self._under_way:
+            self._deadline = self.site.clock.callLater(ASKING, self._too_slow)
+        super().dataReceived(data)
+
+    def asked(self) -> None:
+        """A whole request is there."""
+        self._under_way = True
+        self._forget_deadline()
+        self.site.connections.asked(self)
+
+    def requestDone(self, request: ApiRequest) -> None:
+        """It was answered; the next one may be here already."""
+        self._under_way = False
+        self.site.connections.answered(self)
+        super().requestDone(request)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self._forget_deadline()
+        self.site.connections.closed(self)
+        super().connectionLost(reason)
+
+    def cut(self) -> None:
+        """End it at once."""
+        self.transport.abortConnection()
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        self.cut()
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    # --- what is no HTTP
 
     def headerReceived(self, line: bytes) -> bool:
         """One header is there; False: it was refused."""
@@ -168,7 +247,8 @@ class ApiChannel(HTTPChannel):
         head = (
             f"HTTP/1.1 400 {faults.reason(400).decode()}\r\nServer: {SERVER}\r\nConnection: close\r\n"
             f"Content-Type: {problem_type(Format.JSON)}\r\nContent-Length: {len(body)}\r\n"
-            "Cache-Control: no-store\r\n\r\n"
+            + "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in _ALWAYS)
+            + "\r\n"
         )
         self.transport.write(head.encode() + body)
         self.loseConnection()
@@ -180,7 +260,7 @@ def _origin_form(target: bytes) -> bytes:
         return target
     scheme, mark, rest = target.partition(b"://")
     if not mark or scheme.lower() not in (b"http", b"https"):
-        return b"/" + target  # "*", or the authority of a CONNECT: nothing is there
+        return b"//" + target  # "*", the authority of a CONNECT, or no path at all: nothing is there
     starts = [at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0]
     path = rest[min(starts) :] if starts else b""
     return path if path.startswith(b"/") else b"/" + path

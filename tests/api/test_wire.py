@@ -102,7 +102,8 @@ class WireTests(ApiTestCase):
             self.assertIn("networks", self.get(target).json, target)
         for target in ("http://any.example", "http://any.example?", "http://any.example/"):
             self.assertEqual(self.get(target).json["service"], "quantumd", target)
-        self.assertEqual(self.get("ftp://any.example/networks").fault, "NotFound")
+        for target in ("ftp://any.example/networks", "networks", "*"):
+            self.assertEqual(self.get(target).fault, "NotFound", target)
         self.assertEqual(self.ask("CONNECT", "any.example:80").status, 404)
 
     def test_odd_hosts(self) -> None:
