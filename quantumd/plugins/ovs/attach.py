@@ -260,7 +260,7 @@ class _Attaching:
         going = [
             (place, plug)
             for place, plug in self._going(Role.INTERNAL)
-            if (inner := self._host.inner.get(plug.ident)) is None or not inner.up
+            if (inner := self._host.inner.get(plug.ident)) is None or inner.mtu != plug.mtu
         ]
         if going:
             problems = await self._tools.thread.call(devices.move_inside, [plug for _, plug in going])

@@ -214,7 +214,10 @@ def _move(rtnl: Rtnl, plug: Plug) -> str:
     inner = _look_inside(plug.place, [plug]).get(plug.ident)
     if inner is None:
         return "Open vSwitch did not make its device"
-    (code,) = _inside(plug.place, [messages.set_link(inner.index, up=True)])
+    # The switch does not find the device any more, so that its MTU is for us to set. Whether it is up is its owner's to
+    # say, once it has been there.
+    up = True if link is not None else None
+    (code,) = _inside(plug.place, [messages.set_link(inner.index, mtu=plug.mtu, up=up)])
     return "" if code == 0 else f"its device cannot be set up ({os.strerror(code)})"
 
 

@@ -283,10 +283,17 @@ def _device_differences(switch: Switch, host: Host, plug: Plug, port: Row | None
         yield "its device lost its mark"
     if plug.role in DEVICES:
         yield from _made_device_differences(host, plug, link)
-    if plug.role is Role.INTERNAL and host.facts.find(plug.port) is not None:
-        yield "its device is not in its namespace"
+    if plug.role is Role.INTERNAL:
+        yield from _inner_differences(host, plug, link)
     if plug.role is Role.UPLINK:
         yield from _uplink_differences(switch, plug, link)
+
+
+def _inner_differences(host: Host, plug: Plug, link: Link) -> Iterator[str]:
+    if host.facts.find(plug.port) is not None:
+        yield "its device is not in its namespace"
+    if link.mtu != plug.mtu:
+        yield f"its device has an MTU of {link.mtu}, not {plug.mtu}"
 
 
 def _has_device(plug: Plug) -> bool:
