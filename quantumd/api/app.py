@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import cache, partial
+from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -221,6 +222,8 @@ def _answer(route: Route, request: ApiRequest, media_type: str, reply: Reply) ->
     if not isinstance(body, bytes):
         xml = format_of(media_type) is Format.XML
         body = to_xml(body, route.root) if xml else orjson.dumps(body, default=dict)
+        if reply.status == 200 and "ETag" not in reply.headers:  # what has no revision has its content for a tag
+            request.setHeader("ETag", f'"{blake2b(body, digest_size=8).hexdigest()}"')
     request.answer(reply.status, media_type, body)
     for name, value in reply.headers.items():
         request.setHeader(name, value)

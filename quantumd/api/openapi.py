@@ -66,7 +66,7 @@ _LAST_EVENT_ID: Json = {
     "schema": {"type": "string", "pattern": "^[0-9]+$"},
 }
 _HEADERS: Mapping[str, str] = {
-    "ETag": "A strong entity tag, which changes with the revision",
+    "ETag": "A strong entity tag, which changes with the revision; of what has none, with the content",
     "Location": "The path of the resource",
     "Preference-Applied": "How long was waited for at most, as wait=N",
     "Link": 'The next page, as <path>; rel="next", where there is one',
@@ -214,7 +214,8 @@ def _is_scalar(schema: Json) -> bool:
 
 
 def _reply_headers(route: Route) -> list[str]:
-    names = ["ETag", "Preference-Applied"] if route.waits else []
+    names = ["ETag"] if route.media_type is None and route.status in (200, 202) else []
+    names += ["Preference-Applied"] if route.waits else []
     names += ["Location"] if route.status in (201, 202) else []
     return names + ["Link"] * route.lists
 

@@ -10,7 +10,6 @@ from quantumd.api.faults import PROPOSAL
 
 #: The two values of ``[auth] mode``.
 TOKEN, NONE = "token", "none"
-AUTH_MODES = (TOKEN, NONE)
 
 
 @frozen(kw_only=True)

@@ -143,6 +143,11 @@ class WireTests(ApiTestCase):
             self.assertEqual(headers["cache-control"], "no-store")
             self.assertIn("date", headers)
             self.assertNotIn("set-cookie", headers)
+        before = self.get("/networks").headers["etag"]
+        self.assertRegex(before, '^"[^"]+"$')
+        self.assertEqual(self.get("/networks", If_None_Match=before).status, 200)
+        self.network()
+        self.assertNotEqual(self.get("/networks").headers["etag"], before)
 
     def test_hang_up_in_the_middle(self) -> None:
         """At any byte of a request; and nothing of it is in the log."""
