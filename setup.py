@@ -44,7 +44,7 @@ setup(
         "klein>=23.12",
         "orjson>=3.9",
         "ovs>=3.3",
-        "prometheus-client>=0.22",
+        "prometheus-client>=0.20",
         "pyroute2>=0.9.1",
         "rpds-py>=0.18",
         "twisted[tls]>=25.5",

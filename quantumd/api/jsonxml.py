@@ -52,7 +52,7 @@ def to_xml(value: Json, root: str) -> bytes:
 def write(element: Element) -> bytes:
     """The element as a document in UTF-8."""
     document: bytes = tostring(element, encoding="utf-8", xml_declaration=True)
-    return document
+    return document.replace(b"\r", b"&#13;")  # which a reader would take for the end of a line, and for a "\n"
 
 
 def text_of(value: Any) -> str:

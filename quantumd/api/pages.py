@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 from attrs import frozen
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 import quantumd
 from quantumd.api.faults import fault_path, http_status
@@ -20,6 +19,9 @@ from quantumd.interfaces import INetworkPlugin
 
 #: The version of the API: of the proposal of 2011, settled.
 API_VERSION = "1.0"
+
+#: The media type of ``generate_latest``, which older and newer versions of the library call by different names.
+EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 LINKS: Mapping[str, str] = {
     "networks": "/networks",
@@ -98,7 +100,7 @@ class Pages:
 
     def show_metrics(self, _: Call) -> Reply:
         """``GET /metrics``."""
-        return Reply(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+        return Reply(body=generate_latest(self.registry), headers={"Content-Type": EXPOSITION})
 
     def show_fault(self, call: Call) -> Reply:
         """``GET /faults/{name}``."""

@@ -92,6 +92,7 @@ class WriteTests(SynchronousTestCase):
         self.assertEqual(self.written({"a": ["x", 1]}), "<a><item>x</item><item>1</item></a>")
         self.assertEqual(self.written({"x": {"8021q": False, "$id": 1}}), '<x _x0038_021q="false" _x0024_id="1"/>')
         self.assertEqual(self.written({"x": {"a": "\0\ud800<&\"'\n"}}), '<x a="\ufffd\ufffd&lt;&amp;&quot;\'&#10;"/>')
+        self.assertEqual(self.written({"a": ["x\r\n", "\t"]}), "<a><item>x&#13;\n</item><item>\t</item></a>")
         self.assertEqual([singular(name) for name in ("entries", "networks", "class", "s", "enum")],
                          ["entry", "network", "item", "item", "item"])  # fmt: skip
 
