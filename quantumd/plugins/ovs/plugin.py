@@ -108,7 +108,7 @@ class OvsPlugin:
         self._interests = Interests()
         self._judge = Judge()
         self._monitor: LinkMonitor | None = None
-        self._namespaces = NamespaceWatch(reactor, self._namespace_changed)
+        self._namespaces: NamespaceWatch | None = None
         self._notify: Notify = lambda _: None
         self._state = State()
         # The records that are being plugged now: what becomes of them is looked at when that is done.
@@ -140,6 +140,7 @@ class OvsPlugin:
             raise
         self._running = True
         self._monitor.start()
+        self._namespaces = NamespaceWatch(self._reactor, self._namespace_changed)
         self._namespaces.start()
         await self._backend.start()
 
@@ -148,7 +149,8 @@ class OvsPlugin:
         if not self._running:
             return succeed(None)
         self._running = False
-        self._namespaces.stop()
+        if self._namespaces is not None:
+            self._namespaces.stop()
         if self._monitor is not None:
             self._monitor.stop()
         return Deferred.fromCoroutine(self._stop())
