@@ -37,7 +37,6 @@ class Judge:
 
     def __init__(self, schema: Json, fixed: frozenset[str] = frozenset(), known: Json | None = None) -> None:
         self._validator = _Validator(schema, format_checker=_FORMATS)
-        self._schema = schema
         self._fixed = fixed
         self._known = schema if known is None else known
 
@@ -51,19 +50,17 @@ class Judge:
 
     def _explain(self, error: ValidationError) -> FieldError:
         path = list(error.absolute_path)
-        return FieldError(_dotted(path), self._unknown(path) if error.validator == _EXTRA else _says(error))
+        return FieldError(_dotted(path), self._unknown(path, error) if error.validator == _EXTRA else _says(error))
 
-    def _unknown(self, path: Sequence[str | int]) -> str:
+    def _unknown(self, path: Sequence[str | int], error: ValidationError) -> str:
         """What to say of a field that should not be there."""
         *parents, name = path
-        if name in self._fixed:
+        if name in self._fixed and len(parents) == 1:  # of the resource itself, and not of its options
             return "cannot be changed"
-        siblings = _properties(self._schema, parents)
         if name in _properties(self._known, parents):
             return "does not go with this form of attachment"
-        return (
-            f"is unknown; there can be {', '.join(siblings)}" if siblings else "is unknown; there can be nothing here"
-        )
+        siblings = ", ".join(error.schema.get("properties", {}))
+        return f"is unknown; there can be {siblings or 'nothing here'}"
 
 
 class BodyJudge:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from quantumd.api.schemas import attachment_plug
+from quantumd.api.schemas import attachment_plug, network_update
 from quantumd.api.validation import BodyJudge, Judge
 from quantumd.interfaces import Capabilities
 from tests.api.support import NO_ID, ApiTestCase
@@ -261,6 +261,23 @@ class JudgeTests(SynchronousTestCase):
         self.assertIn("too long", errors[0].message)
         open_ended = {"type": "object", "additionalProperties": {"type": "integer"}}
         self.assertEqual([error.path for error in Judge(open_ended).errors({"a": 1, "b": "2"})], ["b"])
+
+    def test_unknown(self) -> None:
+        """What there can be is told of the place where it is; what cannot be changed is the resource's own."""
+        inner = {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
+        schema = {
+            "type": "object",
+            "properties": {"x": {"type": "array", "items": inner}},
+            "additionalProperties": False,
+        }
+        (error,) = Judge(schema).errors({"x": [{"b": 1}]})
+        self.assertEqual((error.path, error.message), ("x.0.b", "is unknown; there can be a"))
+        judge = BodyJudge(network_update(Capabilities()))
+        errors = judge.errors({"network": {"id": 1, "options": {"id": 1}}})
+        self.assertEqual(
+            {error.path: error.message for error in errors},
+            {"network.id": "cannot be changed", "network.options.id": "is unknown; there can be nothing here"},
+        )
 
     def test_plugin_takes_other_things(self) -> None:
         """What is in the contract is well-formed whatever the plugin takes; what the plugin has beyond that is, too."""
