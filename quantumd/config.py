@@ -32,7 +32,7 @@ class ConfigError(Exception):
 @frozen(kw_only=True)
 class Settings:
     """Everything that is set. ``requests_per_second`` 0 means no limit; ``state`` is absolute; ``admin_gid`` is that of
-    the group whose members are admins over a unix socket."""
+    the group whose members are admins over a unix socket; ``audit`` is the file of the audit log, None for no log."""
 
     listen: tuple[str, ...] = ("unix:/run/quantumd/api.sock:mode=660", "tcp:9696:interface=127.0.0.1")
     state: Path = Path("/var/lib/quantumd/quantumd.sqlite")
@@ -41,6 +41,9 @@ class Settings:
     auth_mode: str = "token"
     admin_gid: int | None = None
     policy: Policy = field(factory=Policy)
+    audit: Path | None = Path("/var/lib/quantumd/audit.log")
+    connections: int = 4000
+    at_once: int = 100
     quotas: Quotas = field(factory=lambda: Quotas(total=Quota(networks=_NETWORKS)))
     networks: int = _NETWORKS
     ports_per_network: int = 1024
@@ -68,6 +71,12 @@ def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError("the path of a file")
     return Path(text).absolute()
+
+
+def _maybe_path(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("the path of a file, or nothing")
+    return text
 
 
 def _text(text: str) -> str:
@@ -157,10 +166,13 @@ KEYS: Mapping[str, Mapping[str, _Key]] = {
         for role in (Role.ADMIN, Role.MEMBER)
         for power, read in _POWERS.items()
     },
+    "audit": {"file": _Key("audit", _maybe_path)},
     "quotas": {what: _Key(f"tenant.{what}", _quota) for what in COUNTED},
     "limits": {
         "networks": _Key("networks", _at_least(0, _integer)),
         "ports_per_network": _Key("ports_per_network", _at_least(0, _integer)),
+        "connections": _Key("connections", _at_least(1, _integer)),
+        "at_once": _Key("at_once", _at_least(0, _integer)),
         "body_bytes": _Key("body_bytes", _at_least(1, _integer)),
         **{what: _Key(f"total.{what}", _quota) for what in COUNTED if what != "networks"},
         "requests_per_second": _Key("requests_per_second", _at_least(0, _decimal)),
@@ -223,7 +235,9 @@ def _composed(found: dict[str, Any]) -> dict[str, Any]:
     powers = {role: evolve(default, **_taken(found, f"{role}.", _POWERS)) for role, default in Policy().powers.items()}
     total = {"networks": found.get("networks", _NETWORKS), **_taken(found, "total.", COUNTED)}
     quotas = Quotas(tenant=Quota(**_taken(found, "tenant.", COUNTED)), total=Quota(**total))
-    return {"policy": Policy(powers), "quotas": quotas}
+    state = found.get("state", Settings().state)
+    audit = found.get("audit", "audit.log")
+    return {"policy": Policy(powers), "quotas": quotas, "audit": state.parent / audit if audit else None}
 
 
 def _taken(found: dict[str, Any], prefix: str, names: Iterable[str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from twisted.web.server import Site
 from quantumd.admintoken import TokenError, admin_token
 from quantumd.api.settings import TOKEN, ApiSettings
 from quantumd.api.site import make_site
+from quantumd.auditfile import AuditError, AuditFile
 from quantumd.config import Settings
 from quantumd.core.intent import Limits
 from quantumd.interfaces import INetworkPlugin
@@ -56,6 +57,7 @@ class Daemon(Service):
         self._waiters = Waiters(self._store, reactor)
         self._convergence = Convergence(self._store, plugin, reactor)
         self._converging = False
+        self._audit = None if settings.audit is None else AuditFile(settings.audit)
         self._ports: list[IListeningPort] = []
         self._starting: Deferred[None] | None = None
 
@@ -101,11 +103,16 @@ class Daemon(Service):
             auth_mode=settings.auth_mode,
             admin_token_hash=None if secret is None else token_hash(secret),
             admin_gid=settings.admin_gid,
+            connections=settings.connections,
+            at_once=settings.at_once,
         )
-        return make_site(quantum, self._waiters, self._store, self._plugin, api, self._reactor, registry)
+        if self._audit is not None:
+            self._audit.open()
+        sink = _no_audit if self._audit is None else self._audit.write
+        return make_site(quantum, self._waiters, self._store, self._plugin, api, self._reactor, registry, sink)
 
     def _failed(self, reason: Failure) -> None:
-        if isinstance(reason.value, StoreError | TokenError | PluginError | ListenError):
+        if isinstance(reason.value, StoreError | TokenError | AuditError | PluginError | ListenError):
             why = str(reason.value)
             self._log.critical("quantumd cannot start: {why}", why=why)
         else:
@@ -123,6 +130,8 @@ class Daemon(Service):
             await self._within(PATIENCE, Deferred.fromCoroutine(self._convergence.stop()))
         await self._store.stop()
         await deferLater(self._reactor, _FLUSH)
+        if self._audit is not None:
+            self._audit.close()
 
     async def _within(self, seconds: float, work: Deferred[None]) -> None:
         """Wait for the work, but no longer than that."""
@@ -132,6 +141,10 @@ class Daemon(Service):
             over.cancel()
         else:
             self._log.warn("Stopping goes on without waiting any longer for what is being done")
+
+
+def _no_audit(_: bytes) -> None:
+    """What is not wanted."""
 
 
 class _Loop(Collector):

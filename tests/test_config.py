@@ -104,6 +104,8 @@ class ConfigTests(_Case):
             member.options = *
             member.owners = yes
             admin.force = no
+            [audit]
+            file =
             [quotas]
             networks = 5
             ports = unlimited
@@ -113,6 +115,8 @@ class ConfigTests(_Case):
             ports = 7
             attachments = 8
             tunnels = unlimited
+            connections = 9
+            at_once = 0
             networks = 1
             ports_per_network = 2
             body_bytes = 3
@@ -151,6 +155,9 @@ class ConfigTests(_Case):
                     tenant=Quota(networks=5, attachments=6, tunnels=0),
                     total=Quota(networks=1, ports=7, attachments=8),
                 ),
+                audit=None,
+                connections=9,
+                at_once=0,
                 networks=1,
                 ports_per_network=2,
                 body_bytes=3,

@@ -24,7 +24,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "config": ("core", "interfaces"),
     "listening": ("config",),
     "admintoken": ("service",),
-    "daemon": ("core", "interfaces", "store", "service", "api", "config", "listening", "admintoken"),
+    "auditfile": (),
+    "daemon": ("core", "interfaces", "store", "service", "api", "config", "listening", "admintoken", "auditfile"),
     "tap": ("interfaces", "store", "config", "listening", "daemon"),
     "testing": ("core", "interfaces", "host", "cli"),
 }

@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
-from twisted.internet.address import UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.web.http import Request
 
 from quantumd.api.settings import NONE, ApiSettings
@@ -66,15 +66,36 @@ class Access:
         return holder
 
     def _peer(self, request: Request) -> Caller:
-        handle: socket.socket = request.channel.transport.getHandle()  # type: ignore[union-attr]
-        _, uid, gid = _UCRED.unpack(handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        _, uid, gid = _credentials(request)
         group = self._settings.admin_gid
-        if uid not in (ROOT, self._settings.owner_uid) and (group is None or group not in (gid, *_groups(handle))):
+        member = group is not None and group in (gid, *_groups(_socket(request)))
+        if uid not in (ROOT, self._settings.owner_uid) and not member:
             raise Unauthorized(
                 f"User id {uid} may not use this socket without a token; call as root, as the daemon's own user or as "
                 "a member of [auth] unix_admin_group, or send 'Authorization: Bearer TOKEN'."
             )
         return _admin(f"uid {uid}")
+
+
+def origin_of(request: Request) -> str:
+    """Where the request came from, for logs: an address and port, or a process on this host."""
+    peer = request.getClientAddress()
+    if isinstance(request.getHost(), UNIXAddress):
+        pid, uid, _ = _credentials(request)
+        return f"process {pid} of uid {uid}"
+    return f"{peer.host} port {peer.port}" if isinstance(peer, IPv4Address | IPv6Address) else str(peer)
+
+
+def _credentials(request: Request) -> tuple[int, int, int]:
+    """Process, user and group of whoever connected (SO_PEERCRED of unix(7))."""
+    packed = _socket(request).getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, gid = _UCRED.unpack(packed)
+    return pid, uid, gid
+
+
+def _socket(request: Request) -> socket.socket:
+    handle: socket.socket = request.channel.transport.getHandle()  # type: ignore[union-attr]
+    return handle
 
 
 def _admin(name: str) -> Caller:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import cache, partial
 from hashlib import blake2b
@@ -15,7 +14,8 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
 from quantumd.api import faults
-from quantumd.api.access import CHALLENGE, Access
+from quantumd.api.access import CHALLENGE, Access, origin_of
+from quantumd.api.connections import AtOnce
 from quantumd.api.headers import last_event_of, tags_of, wait_of
 from quantumd.api.jsonxml import to_xml
 from quantumd.api.media import (
@@ -73,6 +73,7 @@ class App:
         plugin: INetworkPlugin,
         access: Access,
         limit: RateLimit,
+        at_once: AtOnce,
         status_codes: str,
     ) -> None:
         self._handlers = handlers
@@ -80,6 +81,7 @@ class App:
         self._plugin = plugin
         self._access = access
         self._limit = limit
+        self._at_once = at_once
         self._status_codes = status_codes
         self._body = cache(self._judge_of_body)
         self._query = cache(self._judge_of_query)
@@ -93,16 +95,39 @@ class App:
         """The first judgement, before it is known whether there is anything at the path: who calls, and how often."""
         if request.segments is not None and request.segments[0] in _PUBLIC:
             return
+        request.origin = origin_of(request)
         request.caller = self._access.authenticate(request)
         seconds = self._limit.admit(request.caller.name)
         if seconds:
             request.setHeader("Retry-After", str(seconds))
             raise TooManyRequests(f"These are more requests than this daemon takes of one caller; wait {seconds} s.")
+        request.admitted = self._at_once.begin(request.caller)
+        if not request.admitted:
+            request.setHeader("Retry-After", "1")
+            raise TooManyRequests(
+                "This caller has as many requests under way as this daemon takes of one; end some (event streams?)."
+            )
+
+    def over(self, request: ApiRequest) -> None:
+        """The request is over, one way or the other."""
+        if request.admitted:
+            request.admitted = False
+            self._at_once.end(request.caller)
 
     def refuse(self, request: ApiRequest, fault: Fault) -> bytes:
         """Answer with the fault; returns the body."""
+        request.fault = fault.name
         if isinstance(fault, Unauthorized):
             request.setHeader("WWW-Authenticate", CHALLENGE)
+            self._log.warn(
+                "{ident}: refused {method} {path} to {caller} from {origin}: {why}",
+                ident=request.ident,
+                method=request.method.decode("latin-1"),
+                path=request.resource_path,
+                caller=request.caller.name,
+                origin=request.origin,
+                why=fault.detail,
+            )
         elif isinstance(fault, ServiceUnavailable):
             request.setHeader("Retry-After", str(faults.RETRY_AFTER))
         form = problem_format(request.text_header(b"Accept"), request.suffix)
@@ -117,7 +142,7 @@ class App:
         elif isinstance(error, HTTPException) and error.code in (404, 405):
             fault = _unrouted(request, error)
         else:
-            ident = secrets.token_hex(6)
+            ident = request.ident
             self._log.failure(
                 "internal error {ident} in {operation}", failure, ident=ident, operation=request.operation
             )

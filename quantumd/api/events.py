@@ -18,6 +18,9 @@ from quantumd.interfaces import IStateStore
 #: Seconds of silence after which a comment shows that the stream is alive.
 KEEP_ALIVE = 15.0
 
+#: Seconds after which a client that reads nothing is let go; it may come back with ``Last-Event-ID``.
+STALLED = 120.0
+
 _AT_ONCE = 100
 _COMMENT = b": quantumd\n\n"
 
@@ -81,6 +84,7 @@ class _Stream:
         self._request = request
         self._last = self._newest()
         self._paused = False
+        self._paused_at = 0.0
         self._pulling = False
         self._ended = False
         self._beat: IDelayedCall | None = None
@@ -118,6 +122,7 @@ class _Stream:
     def pauseProducing(self) -> None:
         """The transport has enough."""
         self._paused = True
+        self._paused_at = self._clock.seconds()
 
     def resumeProducing(self) -> None:
         """The transport has room again."""
@@ -163,6 +168,9 @@ class _Stream:
         # A client that does not read gets no comments either: they would pile up.
         if not self._paused:
             self._request.write(_COMMENT)
+        elif self._clock.seconds() - self._paused_at >= STALLED:
+            self.done.callback(None)
+            return
         self._schedule()
 
 

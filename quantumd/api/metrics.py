@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from quantumd.core.errors import TooManyRequests, Unauthorized
 from quantumd.core.model import AttachmentStatus, Record, Status
 from quantumd.core.state import State
 
@@ -28,6 +29,14 @@ class Requests:
             ("operation", "status"),
             registry=registry,
         )
+        self._refused = Counter(
+            "quantumd_refused",
+            "Requests refused for what their caller is: bad credentials, a lack of rights, too many",
+            ("why",),
+            registry=registry,
+        )
+        for why in ("credentials", "rights", "rate"):
+            self._refused.labels(why)
         self._seconds = Histogram(
             "quantumd_request_seconds",
             "From the end of a request to the end of its answer, by operation",
@@ -35,6 +44,13 @@ class Requests:
             buckets=_SECONDS,
             registry=registry,
         )
+
+    def over(self, fault: str | None, unknown: bool) -> None:
+        """One request is over; ``unknown``: nobody knows who sent it."""
+        if fault == TooManyRequests.name:
+            self._refused.labels("rate").inc()
+        elif fault == Unauthorized.name:
+            self._refused.labels("credentials" if unknown else "rights").inc()
 
     def answered(self, operation: str, status: int, seconds: float) -> None:
         """One request was answered."""

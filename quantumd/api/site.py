@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from quantumd.api.access import Access
+from quantumd.api.access import NOBODY, Access
 from quantumd.api.administration import Administration
 from quantumd.api.app import App
+from quantumd.api.audit import Audit, Sink
+from quantumd.api.connections import AtOnce, Connections
 from quantumd.api.events import EventStreams
 from quantumd.api.metrics import Requests, Resources
 from quantumd.api.openapi import OpenApi
@@ -38,20 +40,34 @@ class ApiSite(Site):
     requestFactory = ApiRequest
 
     def __init__(
-        self, app: App, streams: EventStreams, requests: Requests, body_bytes: int, clock: IReactorTime
+        self,
+        app: App,
+        streams: EventStreams,
+        requests: Requests,
+        audit: Audit,
+        settings: ApiSettings,
+        clock: IReactorTime,
     ) -> None:
         super().__init__(_Edge(app), timeout=IDLE, reactor=clock, parsePOSTFormSubmission=False)
         self.displayTracebacks = False
         self.app = app
         self.requests = requests
-        self.body_bytes = body_bytes
+        self.body_bytes = settings.body_bytes
+        self.connections = Connections(settings.connections)
         self.clock = clock
+        self._audit = audit
         self._streams = streams
 
     def stopFactory(self) -> None:
         """Nothing listens any more: who follows events is told by the end of the stream."""
         self._streams.close()
         super().stopFactory()
+
+    def over(self, request: ApiRequest, answered: bool) -> None:
+        """The request was answered, or its client went away before."""
+        self.app.over(request)
+        self.requests.over(request.fault, request.caller is NOBODY)
+        self._audit.tell(request, self.clock.seconds(), answered)
 
     def log(self, request: Request) -> None:
         """Write changes to the log; reads are only counted."""
@@ -92,11 +108,12 @@ def make_site(
     settings: ApiSettings,
     clock: IReactorTime,
     registry: CollectorRegistry,
+    audit: Sink = lambda _: None,
 ) -> ApiSite:
     """The site to listen with, on as many endpoints as there are.
 
     ``store`` must have been started before the first request, and ``plugin`` too: what it takes is asked of it then.
-    ``registry`` is what ``/metrics`` shows; this adds to it.
+    ``registry`` is what ``/metrics`` shows; this adds to it. ``audit`` takes the lines of the audit log.
     """
     streams = EventStreams(store, clock)
     registry.register(Resources(lambda: store.state, lambda: plugin.unavailable is None, lambda: len(streams)))
@@ -118,6 +135,10 @@ def make_site(
         plugin,
         Access(settings, tokens),
         RateLimit(settings.requests_per_second, clock),
+        AtOnce(settings.at_once),
         settings.status_codes,
     )
-    return ApiSite(app, streams, Requests(registry), settings.body_bytes, clock)
+    site = ApiSite(app, streams, Requests(registry), Audit(audit), settings, clock)
+    gauge = Gauge("quantumd_connections", "Open connections", registry=registry)
+    gauge.set_function(lambda: len(site.connections))
+    return site

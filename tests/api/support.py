@@ -38,7 +38,7 @@ class Response:
 
     status: int
     reason: str
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     body: bytes
 
     @property
