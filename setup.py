@@ -33,6 +33,7 @@ setup(
         ("share/doc/quantumd", ["quantumd.conf.example"]),
         ("lib/systemd/system", ["data/systemd/quantumd.service"]),
         ("lib/tmpfiles.d", ["data/tmpfiles/quantumd.conf"]),
+        ("lib/sysusers.d", ["data/sysusers/quantumd.conf"]),
         ("share/bash-completion/completions", ["data/completion/quantumctl.bash"]),
         ("share/zsh/site-functions", ["data/completion/_quantumctl"]),
     ],

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -24,6 +24,7 @@ from quantumd.config import Settings
 from quantumd.core.intent import Limits
 from quantumd.interfaces import INetworkPlugin
 from quantumd.listening import ListenError, listen
+from quantumd.readiness import Readiness
 from quantumd.service.convergence import Convergence
 from quantumd.service.quantum import Quantum
 from quantumd.service.tokens import token_hash
@@ -35,6 +36,8 @@ from quantumd.store.sqlite import SQLiteStore, boot_id
 PATIENCE = 3.0
 #: Seconds in which the last answers leave.
 _FLUSH = 0.05
+#: Seconds that the first convergence may take before the daemon counts as ready all the same, and between two looks.
+_FIRST_LOOK, _OFTEN = 20.0, 0.05
 
 
 class PluginError(Exception):
@@ -60,6 +63,8 @@ class Daemon(Service):
         self._audit = None if settings.audit is None else AuditFile(settings.audit)
         self._ports: list[IListeningPort] = []
         self._starting: Deferred[None] | None = None
+        self._readiness = Readiness(reactor)
+        self._first_look: Deferred[None] | None = None
 
     def startService(self) -> None:
         """Begin to start: the state, the plugin, and only then the sockets."""
@@ -88,6 +93,18 @@ class Daemon(Service):
             state=self._settings.state,
             listen=", ".join(self._settings.listen),
         )
+        self._first_look = Deferred.fromCoroutine(self._tell_when_converged())
+        self._first_look.addErrback(lambda reason: reason.trap(CancelledError))
+
+    async def _tell_when_converged(self) -> None:
+        """Tell systemd that all is well once the host was looked at and there is nothing to do but wait or try again;
+        with a backend that is away, or too much to do, after a while."""
+        loop = self._convergence
+        for _ in range(int(_FIRST_LOOK / _OFTEN)):
+            if loop.progress.audits and loop.backlog <= loop.retrying:
+                break
+            await deferLater(self._reactor, _OFTEN)
+        self._readiness.ready()
 
     def _make_site(self) -> Site:
         settings = self._settings
@@ -121,6 +138,9 @@ class Daemon(Service):
         self._give_up(why)
 
     async def _stop(self) -> None:
+        self._readiness.stopping()
+        if self._first_look is not None:
+            self._first_look.cancel()
         if self._starting is not None:
             await self._within(PATIENCE, self._starting)
         for port in self._ports:

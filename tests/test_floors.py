@@ -25,7 +25,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "listening": ("config",),
     "admintoken": ("service",),
     "auditfile": (),
-    "daemon": ("core", "interfaces", "store", "service", "api", "config", "listening", "admintoken", "auditfile"),
+    "readiness": (),
+    "daemon": ("core", "interfaces", "store", "service", "api", "config", "listening", "admintoken", "auditfile", "readiness"),
     "tap": ("interfaces", "store", "config", "listening", "daemon"),
     "testing": ("core", "interfaces", "host", "cli"),
 }

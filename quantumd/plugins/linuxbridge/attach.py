@@ -17,7 +17,7 @@ from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Reply, Request
 from quantumd.plugins.linuxbridge.facts import Facts, gather, open_place
 from quantumd.plugins.linuxbridge.features import Features
-from quantumd.plugins.linuxbridge.judge import MAX_PORTS, cut_off
+from quantumd.plugins.linuxbridge.judge import MAX_PORTS, cut_off, reserved_for_the_host
 from quantumd.plugins.linuxbridge.look import bridge_of_network, device_of, plug_report, replaced, waits_for
 from quantumd.plugins.linuxbridge.making import Inner, Making, inside, make
 from quantumd.plugins.linuxbridge.marks import describe, made_here, marks, temporary
@@ -144,6 +144,9 @@ class _Attaching:
             holder = self._facts.links.get(link.master)
             where = f"the {describe(holder)}" if holder is not None else f"device {link.master}"
             return f"The {describe(link)} is in {where} already; take it out of there first."
+        reserved = reserved_for_the_host(job.plug.attachment, link)
+        if reserved is not None:
+            return f"{reserved}."
         if link.master or job.plug.attachment.form.force:
             return None
         why = cuts_off(link.index, carrying.get(link.index, ()), self._context.default_routes)

@@ -26,6 +26,9 @@ from quantumd.plugins.linuxbridge.view import HostView
 #: How many ports a bridge takes (BR_MAX_PORTS - 1, net/bridge/br_private.h); one more is EXFULL.
 MAX_PORTS = 1023
 
+#: The kinds of device that a guest has its other end of (IFLA_INFO_KIND).
+_GUESTS = ("tun", "veth")
+
 
 def judge(state: State, change: RecordChange, view: HostView, features: Features) -> Json:
     """See :meth:`quantumd.interfaces.INetworkPlugin.judge`."""
@@ -58,7 +61,7 @@ def _judge_attachment(
     if role is Role.VETH:
         data = recorded_namespace(attachment.form)
     if role is Role.FOREIGN:
-        _guard(attachment.form, view)
+        _guard(attachment, view)
         if attachment.form.device is None and ifname_problem(attachment.id) is None:
             data["device"] = attachment.id
     else:
@@ -118,16 +121,31 @@ def recorded_namespace(form: Form) -> dict[str, object]:
     return {"netns": [identity.device, identity.inode, started]}
 
 
-def _guard(form: Form, view: HostView) -> None:
-    """Keep the host from being cut off, as far as can be seen now."""
+def _guard(attachment: Attachment, view: HostView) -> None:
+    """Keep the host from being cut off, and its devices from those who have no power over it, as far as can be seen
+    now."""
+    form = attachment.form
     name = (form.device.name if form.device else None) or form.id
     link = view.find(name)
     if link is None or form.force:
         return
+    reserved = reserved_for_the_host(attachment, link)
+    if reserved is not None:
+        raise _wrong("attachment.id", reserved)
     why = view.cuts_off(link)
     if why is not None:
         path = "attachment.device.name" if form.device else "attachment.id"
         raise _wrong(path, cut_off(link, why))
+
+
+def reserved_for_the_host(attachment: Attachment, link: Link) -> str | None:
+    """Why a caller that has no power over the host does not get this device by its id; None: it gets it."""
+    if not attachment.confined or attachment.form.device is not None or link.kind in _GUESTS:
+        return None
+    return (
+        f"{link.name} is a device of the host's own, and this caller may have a guest's tap or veth only; use another "
+        "id, or ask an admin"
+    )
 
 
 def cut_off(link: Link, why: str) -> str:
