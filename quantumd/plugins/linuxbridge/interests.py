@@ -20,9 +20,13 @@ class Interests:
         return key in self._names
 
     def watch(self, key: Key, names: Iterable[str]) -> None:
-        """From now on, what becomes of these names concerns the record. They are the same as long as it lives."""
-        self._names[key] = frozenset(names)
-        for name in self._names[key]:
+        """From now on, what becomes of these names, and no others, concerns the record."""
+        wanted = frozenset(names)
+        if self._names.get(key) == wanted:
+            return
+        self.forget(key)
+        self._names[key] = wanted
+        for name in wanted:
             self._keys[name].add(key)
 
     def forget(self, key: Key) -> None:
