@@ -28,9 +28,12 @@ _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 
 
 class OpenVSwitch:
-    """An Open vSwitch of one's own. ``start`` and ``stop`` work on both daemons, or on one of them."""
+    """An Open vSwitch of one's own, in ``namespace`` (None: the one that this process is in).
 
-    def __init__(self, lab: Lab, namespace: Namespace) -> None:
+    Both daemons can be started and stopped together, or each by itself.
+    """
+
+    def __init__(self, lab: Lab, namespace: Namespace | None) -> None:
         missing = [name for name in ("ovsdb-server", "ovs-vswitchd", "ovs-vsctl") if shutil.which(name) is None]
         if missing or not _SCHEMA.exists():
             raise AssertionError(
@@ -84,7 +87,7 @@ class OpenVSwitch:
         self.transact(*operations)
 
     def start(self) -> None:
-        """Start both daemons, and fire once ovs-vswitchd has taken its first configuration."""
+        """Start both daemons, and wait until ovs-vswitchd has taken its first configuration."""
         self.start_server()
         self.start_switch()
 
@@ -93,10 +96,10 @@ class OpenVSwitch:
         self._start("ovsdb-server", *self._remotes, *extra, str(self._database))
         eventually(self.socket.exists, "ovsdb-server listens")
 
-    def start_switch(self) -> None:
+    def start_switch(self, *extra: str) -> None:
         """Start ovs-vswitchd, and wait until it has taken its configuration."""
         self.vsctl("--no-wait", "init")
-        self._start("ovs-vswitchd", self.remote)
+        self._start("ovs-vswitchd", *extra, self.remote)
         self.vsctl("set", "Open_vSwitch", ".", "external_ids:started=true")
 
     def stop_server(self, how: signal.Signals = signal.SIGTERM) -> None:
@@ -146,7 +149,8 @@ class OpenVSwitch:
     def _start(self, program: str, *words: str) -> None:
         # Not demonised: a child is ended by its own process id, whatever happens to its pid file.
         environment = {**os.environ, "OVS_RUNDIR": str(self.directory), "OVS_LOGDIR": str(self.directory)}
-        command = ["nsenter", f"--net={self.namespace.path}", program, *words]
+        inside = ["nsenter", f"--net={self.namespace.path}"] if self.namespace is not None else []
+        command = [*inside, program, *words]
         command += [f"--pidfile={self.directory / program}.pid", f"--log-file={self.directory / program}.log"]
         self._running[program] = subprocess.Popen([*command, "-vconsole:off"], env=environment)  # noqa: S603
 

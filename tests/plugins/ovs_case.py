@@ -13,4 +13,4 @@ from quantumd.testing.openvswitch import OpenVSwitch
 def make_plugin(switch: OpenVSwitch, **settings: Any) -> OvsPlugin:
     """A plugin whose host is the switch's namespace."""
     given = {**SETTINGS, "ovsdb": switch.remote, "datapath_type": "netdev", **settings}
-    return OvsPlugin(reactor, given, netns=switch.namespace.path)
+    return OvsPlugin(reactor, given, netns=switch.namespace.path if switch.namespace is not None else None)

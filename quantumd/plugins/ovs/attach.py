@@ -71,10 +71,15 @@ class Tools:
 
 def names_of(switch: Switch, plug: Plug) -> set[str]:
     """The names of the devices that have to do with a plug."""
-    names = {plug.port, plug.device, plug.mark, temporary(plug.ident)} - {""}
-    if plug.role is Role.BOUND:
-        names |= {interface.name for _, interface in switch.bound(plug.attachment.id)}
-    return names
+    match plug.role:
+        case Role.TAP | Role.VETH:
+            return {plug.port, plug.mark, temporary(plug.ident)}
+        case Role.BOUND:
+            return {interface.name for _, interface in switch.bound(plug.attachment.id)}
+        case Role.TUNNEL:
+            return set()
+        case _:
+            return {plug.device}
 
 
 async def attach(tools: Tools, changes: Sequence[Attach], failed: Collection[Key]) -> list[Outcome]:
@@ -140,7 +145,7 @@ class _Attaching:
                 orphans.append((plug, inner))
         operations = rows.operations()
         if operations:
-            await self._tools.backend.commit(operations)
+            await self._tools.backend.commit(operations, rows.ports)
         if doomed:
             await self._tools.thread.call(devices.remove_devices, doomed)
         if orphans:
@@ -234,7 +239,7 @@ class _Attaching:
             self._collect(rows, plug)
         operations = rows.operations()
         if operations:
-            await self._tools.backend.commit(operations)
+            await self._tools.backend.commit(operations, rows.ports)
 
     def _collect(self, rows: Rows, plug: Plug) -> None:
         switch, host = self._tools.switch, self._host

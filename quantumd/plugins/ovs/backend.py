@@ -22,8 +22,9 @@ from quantumd.plugins.ovs.isolation import ISOLATED, isolate, strangers
 from quantumd.plugins.ovs.tables import IFACE_ID, MADE, MONITORED, ROLE, UPLINK, Switch, mark_of
 from quantumd.plugins.ovs.vswitchd import ProcessWatch, find
 
-#: Seconds that ovs-vswitchd may take to carry out a change, and as many more for each operation in it.
-_PATIENCE, _PATIENCE_EACH = 4.5, 0.02
+#: Seconds that ovs-vswitchd may take to carry out a change, and as many more for each port in it: it waits for the
+#: kernel for each that goes.
+_PATIENCE, _PATIENCE_EACH = 4.5, 0.05
 #: How many MAC addresses our bridges learn; Open vSwitch itself would stop at 8,192 (2,048 in older ones).
 _MACS = "65536"
 _SLICE = 200
@@ -49,8 +50,9 @@ class Backend:
         self._process: ProcessWatch | None = None
         self._known: Deferred[None] | None = Deferred()
         self._setting_up = False
-        # What next_cfg was when ovs-vswitchd was found not to take changes up.
+        # What next_cfg was when ovs-vswitchd was found not to take changes up, and whether it has to show that it does.
         self._owed: int | None = None
+        self._suspect = False
         self._running = False
         self.switch: Switch | None = None
         self.unavailable: str | None = "Open vSwitch has not been asked yet"
@@ -87,15 +89,15 @@ class Backend:
         await self.transact([])
         return self.present()
 
-    async def commit(self, operations: Sequence[Operation]) -> list[Any]:
-        """Carry out a transaction, and wait until ovs-vswitchd has taken it up.
+    async def commit(self, operations: Sequence[Operation], ports: int = 0) -> list[Any]:
+        """Carry out a transaction about so many ports, and wait until ovs-vswitchd has taken it up.
 
         :raise ServiceUnavailable: the switch is away, or went away
         :raise TransactionFailed: nothing was done
         """
         bump = Mutate("Open_vSwitch", (), [("next_cfg", "+=", 1)])
         *results, _, rows = await self.transact([*operations, bump, Select("Open_vSwitch", (), ("next_cfg",))])
-        await self._taken_up(rows[0]["next_cfg"] if rows else 0, len(operations))
+        await self._taken_up(rows[0]["next_cfg"] if rows else 0, ports)
         return results
 
     async def transact(self, operations: Sequence[Operation]) -> list[Any]:
@@ -105,11 +107,11 @@ class Backend:
         except (NotConnected, ConnectionBroke) as error:
             raise ServiceUnavailable(self._away(str(error))) from error
 
-    async def _taken_up(self, number: int, operations: int) -> None:
+    async def _taken_up(self, number: int, ports: int) -> None:
         try:
             await self._client.until(
                 lambda replica: self._owed is not None or _current(replica) >= number,
-                _PATIENCE + _PATIENCE_EACH * operations,
+                _PATIENCE + _PATIENCE_EACH * ports,
             )
         except defer.TimeoutError:
             self._owe(number, "ovs-vswitchd does not carry out what its database says; is it running?")
@@ -117,6 +119,7 @@ class Backend:
             raise ServiceUnavailable(self._away(str(error))) from error
         if self._owed is not None:
             raise ServiceUnavailable(self.unavailable or "ovs-vswitchd is away")
+        self._suspect = False
 
     # --- what the client tells (see quantumd.host.ovsdb.client.Watcher)
 
@@ -187,7 +190,7 @@ class Backend:
                 self.changed(self.switch.replica, ())
 
     def _owe(self, number: int, why: str) -> None:
-        self._owed = number
+        self._owed, self._suspect = number, True
         self._is(why)
 
     # --- our own set-up
@@ -204,8 +207,11 @@ class Backend:
                 if problem is not None:
                     self._is(problem)
                     return
+                missing = self._missing(switch)
                 try:
-                    await self.commit(self._missing(switch))
+                    # A change for its own sake is work for ovs-vswitchd, the more the more ports it has.
+                    if missing or self._suspect or _is_behind(switch):
+                        await self.commit(missing)
                 except GuardFailed:
                     continue  # somebody made it first
                 if switch.bridge(self._bridge) is not None:
@@ -275,6 +281,11 @@ class Backend:
                 self._log.failure("Something about Open vSwitch went wrong", failure=failure)
 
         Deferred.fromCoroutine(work).addErrback(failed)
+
+
+def _is_behind(switch: Switch) -> bool:
+    """Whether ovs-vswitchd has not taken up what it was asked for last."""
+    return any(root.cur_cfg < root.next_cfg for root in switch.replica.rows("Open_vSwitch"))
 
 
 def _current(replica: Replica) -> int:

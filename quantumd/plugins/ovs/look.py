@@ -269,7 +269,7 @@ def strays(switch: Switch, plug: Plug, port: Row | None) -> list[Row]:
 
 def _device_differences(switch: Switch, host: Host, plug: Plug, port: Row | None) -> Iterator[str]:
     link = link_of(switch, host, plug, port)
-    if host.facts.find(temporary(plug.ident)) is not None:
+    if plug.role in DEVICES and host.facts.find(temporary(plug.ident)) is not None:
         yield "its device is half made"
     if link is None:
         if plug.role in (*DEVICES, Role.INTERNAL, Role.UPLINK) or (

@@ -83,6 +83,7 @@ class OvsPlugin:
 
     name = "ovs"
     fixed_ports = 0
+    # What comes while the switch takes a batch up makes the next one, and fewer, larger ones are less work for it.
     batches = 1
     _log = Logger()
 
@@ -112,7 +113,7 @@ class OvsPlugin:
         self._notify: Notify = lambda _: None
         self._state = State()
         # The records that are being plugged now: what becomes of them is looked at when that is done.
-        self._busy: frozenset[Key] = frozenset()
+        self._busy: set[Key] = set()
         self._running = False
 
     # --- its life
@@ -196,7 +197,7 @@ class OvsPlugin:
 
     def judge(self, state: State, change: RecordChange) -> Json:
         """See INetworkPlugin."""
-        if self._monitor is not None and self._running:
+        if isinstance(change, Attach) and self._monitor is not None and self._running:
             self._monitor.read()
         return self._judge.judge(state, change, self._view, self._backend.switch, self._features)
 
@@ -252,11 +253,12 @@ class OvsPlugin:
         return Deferred.fromCoroutine(self._apply(changes))
 
     async def _apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        self._busy = frozenset(change.key for change in changes if isinstance(change, Attach))
+        plugging = {change.key for change in changes if isinstance(change, Attach)}
+        self._busy |= plugging
         try:
             return await self._carry_out(changes)
         finally:
-            self._busy = frozenset()
+            self._busy -= plugging
 
     async def _carry_out(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         tools = Tools(self._backend, self._thread, self._view, self._features.altnames)

@@ -66,7 +66,7 @@ async def _release_together(tools: Tools, idents: set[str]) -> None:
     rows.drop_empty_providers()
     operations = rows.operations()
     if operations:
-        await tools.backend.commit(operations)
+        await tools.backend.commit(operations, rows.ports)
 
 
 async def _remove_inner(tools: Tools, changes: Sequence[Removal]) -> None:

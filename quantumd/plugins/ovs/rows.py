@@ -42,6 +42,11 @@ class Rows:
             operations.append(Mutate("Open_vSwitch", (), [("bridges", "delete", self._dropped_bridges)]))
         return operations
 
+    @property
+    def ports(self) -> int:
+        """How many ports come or go."""
+        return self._count + sum(map(len, self._removed.values()))
+
     # --- plugging
 
     def plug(self, plug: Plug, interface: Mapping[str, Any]) -> None:
