@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.inotify import (
     IN_CREATE,
     IN_DELETE,
@@ -14,6 +15,7 @@ from twisted.internet.inotify import (
     IN_MOVED_TO,
     INotify,
 )
+from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 
 from quantumd.host.netns import RUN_NETNS, opened
@@ -51,6 +53,8 @@ class NamespaceWatch:
             call.cancel()
         self._looking.clear()
         self._inotify.stopReading()  # type: ignore[no-untyped-call]
+        # Nothing else closes its descriptor, of which a user has 128.
+        self._inotify.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
 
     def _watch(self, path: str, mask: int, callback: Callable[[object, FilePath[bytes], int], None]) -> None:
         self._inotify.watch(FilePath(path), mask, callbacks=[callback])  # type: ignore[no-untyped-call]

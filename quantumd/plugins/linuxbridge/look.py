@@ -74,6 +74,9 @@ def see_plug(facts: Facts, plug: Plug) -> Seen:
         report = plug_report(plug, None)
         if facts.find(temporary(plug.ident)) is not None:
             return Seen(True, ("its device is half made",), waiting, report, up=False)
+        marked = facts.find(plug.mark)
+        if plug.role is Role.TUNNEL and marked is not None and made_here(marked):
+            return Seen(True, ("its remote is gone",), waiting, report, up=False)
         differences = ("its device is gone",) if plug.attachment.was_plugged else ()
         return Seen(False, differences, waiting, report, up=False)
     inside = bridge is not None and link.master == bridge.index

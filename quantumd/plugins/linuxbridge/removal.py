@@ -12,7 +12,7 @@ from quantumd.core.names import MARK
 from quantumd.host.netlink import messages
 from quantumd.host.netlink.groups import delete_links
 from quantumd.host.netlink.messages import Device
-from quantumd.host.netlink.parse import Link
+from quantumd.host.netlink.parse import IpAddress, Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Request
 from quantumd.plugins.linuxbridge.facts import Facts, gather
@@ -36,7 +36,8 @@ class _Removing:
         # For each device to be removed, or to be let go of, the places of the changes that ask for it.
         self._doomed: defaultdict[int, set[int]] = defaultdict(set)
         self._released: list[tuple[int, Link, list[Request]]] = []
-        self._tunnels: list[tuple[int, Link]] = []
+        # By index: VXLAN devices, and the places, plugs and remotes that leave them.
+        self._tunnels: dict[int, tuple[Link, list[tuple[int, Plug, IpAddress]]]] = {}
         self._facts = gather(rtnl, {device for change in changes for device in _devices(change)})
 
     def run(self) -> list[Outcome]:
@@ -52,6 +53,7 @@ class _Removing:
                     pass
                 case _:
                     assert_never(change)
+        self._leave_tunnels()
         self._release()
         self._remove_devices()
         return self._outcomes
@@ -64,7 +66,9 @@ class _Removing:
                 self._let_go(place, plug, link)
         elif plug.role is Role.TUNNEL:
             if named is not None and made_here(named) and named.kind == "vxlan":
-                self._leave_tunnel(place, plug, named)
+                assert plug.attachment.form.tunnel is not None
+                _, leaving = self._tunnels.setdefault(named.index, (named, []))
+                leaving.append((place, plug, remote_of(plug.attachment.form.tunnel)))
         else:
             self._doom(
                 place, *(link for link in (named, marked) if link and made_here(link) and plug.ident in marks(link))
@@ -83,16 +87,20 @@ class _Removing:
             requests.append(messages.drop_altname(link.index, plug.mark))
         self._released.append((place, link, requests))
 
-    def _leave_tunnel(self, place: int, plug: Plug, link: Link) -> None:
-        assert plug.attachment.form.tunnel is not None
-        remote = remote_of(plug.attachment.form.tunnel)
-        requests = []
-        if remote in self._facts.remotes.get(link.index, ()):
-            requests.append(messages.drop_remote(link.index, remote))
-        if plug.mark in link.altnames:
-            requests.append(messages.drop_altname(link.index, plug.mark))
-        self._released.append((place, link, requests))
-        self._tunnels.append((place, link))
+    def _leave_tunnels(self) -> None:
+        """Take remotes off VXLAN devices that have others left; a device without goes as it is, in one step, so that
+        a process that ends on the way leaves nothing that looks like somebody's."""
+        for link, leaving in self._tunnels.values():
+            known = self._facts.remotes.get(link.index, set())
+            stay = known - {remote for _, _, remote in leaving}
+            for place, plug, remote in leaving:
+                if not stay:
+                    self._doom(place, link)
+                    continue
+                requests = [messages.drop_remote(link.index, remote)] if remote in known else []
+                if plug.mark in link.altnames:
+                    requests.append(messages.drop_altname(link.index, plug.mark))
+                self._released.append((place, link, requests))
 
     def _remove_leftover(self, place: int, link: Link | None) -> None:
         change = self._changes[place]
@@ -119,10 +127,6 @@ class _Removing:
         for (place, link, _), reply in zip(self._released, refused, strict=True):
             if reply is not None and reply.errno != errno.ENODEV:
                 self._outcomes[place] = Failed(f"The {describe(link)} is not let go of: {reply.reason}.")
-        left = {link.index: self._rtnl.remotes(link.index) for _, link in self._tunnels}
-        for place, link in self._tunnels:
-            if not left[link.index]:
-                self._doom(place, link)
 
     def _remove_devices(self) -> None:
         for index, reply in delete_links(self._rtnl, self._doomed).items():
