@@ -94,7 +94,7 @@ class Daemon(Service):
             listen=", ".join(self._settings.listen),
         )
         self._first_look = Deferred.fromCoroutine(self._tell_when_converged())
-        self._first_look.addErrback(lambda reason: reason.trap(CancelledError))
+        self._first_look.addErrback(_no_matter_if_cancelled)
 
     async def _tell_when_converged(self) -> None:
         """Tell systemd that all is well once the host was looked at and there is nothing to do but wait or try again;
@@ -161,6 +161,11 @@ class Daemon(Service):
             over.cancel()
         else:
             self._log.warn("Stopping goes on without waiting any longer for what is being done")
+
+
+def _no_matter_if_cancelled(reason: Failure) -> None:
+    """The daemon stops before it was ready."""
+    reason.trap(CancelledError)
 
 
 def _no_audit(_: bytes) -> None:
