@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, fail
+from attrs import evolve
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -62,7 +63,8 @@ class Plugin(MemoryPlugin):
     """The memory plugin, which tells what it was asked and can be made to misbehave.
 
     ``verdict`` may say what comes of a change instead of doing it. While ``broken_look`` or ``broken_work`` is an
-    exception, discovering or applying fails with it. While ``gate`` is a Deferred, a look waits for it.
+    exception, discovering or applying fails with it. A look that begins while ``gate`` is a Deferred waits for it.
+    What is plugged and ``down`` has no carrier.
     """
 
     def __init__(self, clock: Turns, **settings: Any) -> None:
@@ -73,16 +75,21 @@ class Plugin(MemoryPlugin):
         self.broken_look: Exception | None = None
         self.broken_work: Exception | None = None
         self.gate: Deferred[None] | None = None
+        self.down: set[Key] = set()
 
     def discover(self, state: State, keys: Collection[Key] | None) -> Deferred[Observed]:
         """See INetworkPlugin."""
         self.looks.append(keys)
         if self.broken_look is not None:
             return fail(self.broken_look)
-        found = super().discover(state, keys)
         if self.gate is not None:
-            return self.gate.addCallback(lambda _: found)
-        return found
+            return self.gate.addCallback(lambda _: self._look_around(state, keys))
+        return succeed(self._look_around(state, keys))
+
+    def _look_around(self, state: State, keys: Collection[Key] | None) -> Observed:
+        found = result(super().discover(state, keys))
+        seen = {key: evolve(one, up=key not in self.down) for key, one in found.seen.items()}
+        return evolve(found, seen=seen)
 
     def apply(self, changes: Sequence[Change]) -> Deferred[Sequence[Outcome]]:
         """See INetworkPlugin."""

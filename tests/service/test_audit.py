@@ -83,11 +83,11 @@ class DriftTests(DaemonCase):
         self.assertEqual([action for _, action, _ in self.daemon.actions()], ["status", "status"])
 
     def test_an_audit_of_a_host_in_order_changes_nothing(self) -> None:
-        before = self.daemon.state
+        commits: list[object] = []
+        self.patch(self.daemon.store, "commit", lambda *args, **_: commits.append(args))
         self.daemon.rest(300)
         self.assertEqual(self.daemon.convergence.progress.audits, 11)
-        self.assertEqual(self.daemon.plugin.work, [])
-        self.assertIs(self.daemon.state, before, "nothing is written when there is nothing to say")
+        self.assertEqual((self.daemon.plugin.work, commits), ([], []))
 
 
 class StartTests(DaemonCase):
@@ -180,6 +180,18 @@ class MeanwhileTests(DaemonCase):
         self.assertEqual([self.daemon.now_is(network).status for network in self.networks], [Status.FAILED] * 3)
         self.assertEqual(self.daemon.convergence.retrying, 3)
 
+    def test_what_a_round_saw_later(self) -> None:
+        """The audit saw the devices with carrier, and would say so after they lost it."""
+        plugged = [self.daemon.plug(self.daemon.port(network), f"vif-{network.name}") for network in self.networks]
+        self.daemon.rest()
+        self.slices()
+        self.daemon.plugin.down = {attachment.key for attachment in plugged}
+        self.daemon.convergence.notify(self.daemon.plugin.down)
+        while any(self.daemon.now_is(attachment).status is AttachmentStatus.UP for attachment in plugged):
+            self.daemon.clock.step()
+        self.daemon.rest()
+        self.assertEqual([self.daemon.now_is(one).status for one in plugged], [AttachmentStatus.DOWN] * 3)
+
     def test_a_request_is_carried_out_while_the_audit_goes_on(self) -> None:
         self.slices()
         audits = self.daemon.convergence.progress.audits
@@ -192,13 +204,13 @@ class MeanwhileTests(DaemonCase):
 
     def test_nothing_begins_while_the_audit_looks(self) -> None:
         """What a round makes then would belong to nothing in the eyes of the audit."""
-        self.daemon.plugin.gate = Deferred()
+        self.daemon.plugin.gate = gate = Deferred()
         self.daemon.convergence.notify(None)
         self.daemon.rest()
+        self.daemon.plugin.gate = None
         fresh = self.daemon.network("fresh")
         self.daemon.rest(1)
         self.assertEqual(self.daemon.now_is(fresh).status, Status.IN_PROGRESS)
-        gate, self.daemon.plugin.gate = self.daemon.plugin.gate, None
         gate.callback(None)
         self.daemon.rest()
         self.assertEqual(self.daemon.convergence.progress.leftovers, 0)

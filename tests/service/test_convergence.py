@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from quantumd.core.changes import Detach, EnsureNetwork, Failed, RemoveNetwork
 from quantumd.core.model import AttachmentStatus, Status
 from tests.core.support import named
@@ -206,6 +208,23 @@ class BlockedTests(DaemonCase):
         self.daemon.rest(2)
         self.assertEqual(list(self.daemon.state.every_key()), [])
         self.settled()
+
+    def test_a_rival_that_has_gone_while_the_plugin_looked(self) -> None:
+        self.daemon = Daemon(delay=2.0).start()
+        port = self.daemon.port(self.daemon.network())
+        self.daemon.plug(port, "vif1")
+        self.daemon.rest(2)
+        self.daemon.unplug(port)
+        self.daemon.rest(1)
+        self.daemon.plugin.gate = gate = Deferred()
+        following = self.daemon.plug(port, "vif2")
+        self.daemon.rest()
+        self.daemon.plugin.gate = None
+        self.daemon.rest(1.5)
+        self.assertEqual(len(self.daemon.state.attachments), 1)
+        gate.callback(None)
+        self.daemon.rest(2)
+        self.assertEqual(self.daemon.now_is(following).status, AttachmentStatus.UP)
 
 
 class BookkeepingTests(DaemonCase):
