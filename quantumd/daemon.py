@@ -165,7 +165,7 @@ class Daemon(Service):
 
 def _no_matter_if_cancelled(reason: Failure) -> None:
     """The daemon stops before it was ready."""
-    reason.trap(CancelledError)
+    reason.trap(CancelledError)  # type: ignore[no-untyped-call]
 
 
 def _no_audit(_: bytes) -> None:
