@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantumd.core.changes import Attach, EnsureNetwork, RecordChange
 from quantumd.core.claims import tunnel_claim
-from quantumd.core.errors import BadRequest, FieldError, OverLimit, PluginFault
+from quantumd.core.errors import AlreadyAttached, BadRequest, FieldError, OverLimit, PluginFault
 from quantumd.core.model import Attachment, Form, Json, Network
 from quantumd.core.names import ifname_problem
 from quantumd.core.state import State
@@ -67,7 +67,7 @@ def _judge_attachment(
     else:
         item = "subdevice" if role is Role.VLAN else "device"
         data[item] = _device_name(state, attachment, role, view)
-    _check_room(state, network)
+    _check_room(state, network, data.get("device") if role is Role.TUNNEL else None)
     return data
 
 
@@ -115,6 +115,9 @@ def recorded_namespace(form: Form) -> dict[str, object]:
     try:
         with netns.opened(path) as descriptor:
             identity = netns.identity(descriptor)
+    except PermissionError as error:
+        why = "quantumd may not look at that process' network namespace; it needs CAP_SYS_PTRACE for that"
+        raise _wrong("attachment.device.netns", why) from error
     except OSError as error:
         why = f"there is no such network namespace now ({error.strerror})"
         raise _wrong("attachment.device.netns", why) from error
@@ -148,6 +151,19 @@ def reserved_for_the_host(attachment: Attachment, link: Link) -> str | None:
     )
 
 
+def _check_device(state: State, attachment: Attachment, view: HostView) -> None:
+    """Refuse a device that another attachment has under another of its names, as far as can be seen now."""
+    link = view.find((attachment.form.device.name if attachment.form.device else None) or attachment.id)
+    if link is None:
+        return
+    others = [state.plugged(ident) for ident in marks(link)]
+    for name in (link.name, *link.altnames):
+        others += state.holders(("device", name, None))
+        others += (other for other in state.holders(("id", name)) if not (other.form.device or other.form.tunnel))
+    if any(other is not None and not other.going and other.port_id != attachment.port_id for other in others):
+        raise AlreadyAttached(f"Another attachment has device {link.name!r} already; unplug it there first.")
+
+
 def cut_off(link: Link, why: str) -> str:
     """Why a device is not taken, in words for people."""
     return (
@@ -174,13 +190,14 @@ def _device_name(state: State, attachment: Attachment, role: Role, view: HostVie
     return default_device(attachment.port_id, role, taken)
 
 
-def _check_room(state: State, network: Network) -> None:
-    """Tunnels of one VNI share a bridge port; what is going frees its own in the same batch."""
+def _check_room(state: State, network: Network, device: object) -> None:
+    """Tunnels of one VNI share ``device`` and its bridge port; what is going frees its own in the same batch."""
     serials = state.network_attachments.get(network.id)
     if serials is None or len(serials) < MAX_PORTS:
         return
-    staying = [state.attachments[serial] for serial in serials if not state.attachments[serial].going]
-    if len({(one.data.get("device") if one.form.tunnel else one.serial) for one in staying}) >= MAX_PORTS:
+    staying = [one for serial in serials if not (one := state.attachments[serial]).going]
+    ports = {one.data.get("device") if one.form.tunnel else one.serial for one in staying}
+    if len(ports) >= MAX_PORTS and device not in ports:
         raise OverLimit(f"A Linux bridge takes {MAX_PORTS} ports, and network {network.id} has them; unplug one first.")
 
 

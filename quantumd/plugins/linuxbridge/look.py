@@ -123,7 +123,7 @@ def plug_differences(facts: Facts, plug: Plug, link: Link, inside: bool) -> list
     if not inside:
         holder = facts.links.get(link.master)
         wrong.append(f"it is in {describe(holder)}" if holder else "it is not on its network's bridge")
-    if facts.altnames and plug.ident not in marks(link):
+    if facts.altnames and plug.mark not in link.altnames:
         wrong.append("its device lost its mark")
     if plug.role is Role.FOREIGN:
         return wrong
