@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import socket
 import struct
@@ -22,7 +23,7 @@ ROOT = 0
 _UCRED = struct.Struct("3i")  # struct ucred of linux/socket.h: pid, uid, gid
 _SO_PEERGROUPS = 59  # asm-generic/socket.h; a list of gid_t
 _GID = struct.Struct("I")
-_GROUPS = 65536  # NGROUPS_MAX of linux/limits.h
+_GROUPS = 256  # what fits into the 1024 bytes that Python's getsockopt takes
 
 
 #: Whoever asks for what is open to everybody.
@@ -103,8 +104,14 @@ def _admin(name: str) -> Caller:
 
 
 def _groups(handle: socket.socket) -> Sequence[int]:
-    """All supplementary groups that the peer had when it connected; SO_PEERCRED has but the one."""
-    packed = handle.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS * _GID.size)
+    """All supplementary groups that the peer had when it connected; SO_PEERCRED has but the one. Of a peer with more
+    than fit, none."""
+    try:
+        packed = handle.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS * _GID.size)
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            raise
+        return []
     return [gid for (gid,) in _GID.iter_unpack(packed)]
 
 
