@@ -13,11 +13,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from quantumd.cli.client import Client
 from quantumd.cli.errors import Refused, Unreachable
+from quantumd.testing.lab import Lab
+from quantumd.testing.openvswitch import OpenVSwitch
 from quantumd.testing.scratch import ScratchFailed, daemon, devices, enter, run
 
 _BOLD, _DIM, _GREEN, _RED, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
@@ -159,14 +162,27 @@ def play(tell: Narrator) -> None:
     tell.say(paint("The machine is as it was before: not one device is left.", _GREEN))
 
 
+def private_switch(stack: ExitStack, work: Path) -> list[str]:
+    """An Open vSwitch that is nobody else's; gives the options of a daemon that is to use it."""
+    switch = OpenVSwitch(stack.enter_context(Lab()), None)
+    switch.start()
+    config = work / "quantumd.conf"
+    config.write_text(f"[plugin:ovs]\novsdb = {switch.remote}\ndatapath_type = netdev\n")
+    return ["--config", str(config)]
+
+
 def main() -> int:
     """Run the demo; the exit status is 0 where everything went as it should."""
     parser = argparse.ArgumentParser(prog="make demo", description="The five use cases, on real devices.")
-    parser.add_argument("--plugin", default="linuxbridge", choices=["linuxbridge"], help="default: %(default)s")
+    parser.add_argument("--plugin", default="linuxbridge", choices=["linuxbridge", "ovs"], help="default: %(default)s")
     plugin = parser.parse_args().plugin
-    enter({"ping": "iputils-ping"})
+    tools = {"ovs-vswitchd": "openvswitch-switch", "ovsdb-server": "openvswitch-switch"} if plugin == "ovs" else {}
+    enter({"ping": "iputils-ping", **tools})
     try:
-        with tempfile.TemporaryDirectory(prefix="quantumd-demo-") as work, daemon(plugin, Path(work)) as client:
+        with ExitStack() as stack:
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quantumd-demo-")))
+            options = private_switch(stack, work) if plugin == "ovs" else []
+            client = stack.enter_context(daemon(plugin, work, options))
             print(f"quantumd runs on a scratch machine, on the {plugin} plugin.")
             play(Narrator(client))
     except (DemoFailed, ScratchFailed, Refused, Unreachable) as error:

@@ -151,8 +151,9 @@ class OpenVSwitch:
         environment = {**os.environ, "OVS_RUNDIR": str(self.directory), "OVS_LOGDIR": str(self.directory)}
         inside = ["nsenter", f"--net={self.namespace.path}"] if self.namespace is not None else []
         command = [*inside, program, *words]
-        command += [f"--pidfile={self.directory / program}.pid", f"--log-file={self.directory / program}.log"]
-        self._running[program] = subprocess.Popen([*command, "-vconsole:off"], env=environment)  # noqa: S603
+        command += ["-vconsole:off", f"--pidfile={self.directory / program}.pid"]
+        command += [f"--log-file={self.directory / program}.log"]
+        self._running[program] = subprocess.Popen(command, env=environment)  # noqa: S603
 
     def _stop(self, program: str, how: signal.Signals) -> None:
         running = self._running.pop(program, None)
