@@ -77,13 +77,3 @@ def derived(prefix: str, ident: str, taken: Callable[[str], bool]) -> str:
         attempt += 1
         name = prefix + hashlib.blake2b(f"{ident}/{attempt}".encode()).hexdigest()[:digits]
     return name
-
-
-def port_mark(port_id: str) -> str:
-    """The altname of the device plugged into a port."""
-    return MARK + port_id
-
-
-def network_mark(network_id: str) -> str:
-    """The altname of a network's bridge."""
-    return MARK + network_id

@@ -14,7 +14,6 @@ from quantumd.core.names import (
     is_id,
     mac_problem,
     new_id,
-    port_mark,
 )
 
 
@@ -114,8 +113,3 @@ class DerivedTests(SynchronousTestCase):
         again = derived("tap", ident, lambda name: name == first)
         self.assertEqual(first, derived("tap", ident, lambda _: False))
         self.assertEqual(again, derived("tap", ident, lambda name: name == first))
-
-
-class MarkTests(SynchronousTestCase):
-    def test_the_altname_of_the_contract(self) -> None:
-        self.assertEqual(port_mark("0f3e7a1c"), "quantum-0f3e7a1c")
