@@ -91,6 +91,17 @@ def shield_userspace_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, s
     return failures
 
 
+def shield_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> None:
+    """Keep the host off what comes in by these bridge ports, which are somebody else's, as far as the kernel has
+    filters: nothing of theirs is changed that could not be changed back."""
+    rtnl.batch([request for link in ports for request in drop.requests(link.index, PORT_RULES)])
+
+
+def unshield_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> None:
+    """Take the filters of :func:`shield_strangers` away."""
+    rtnl.batch([request for link in ports for request in drop.removals(link.index, PORT_RULES)])
+
+
 def unshield_userspace_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> None:
     """Let the host hear again what comes in by these devices."""
     rtnl.batch([request for link in ports for request in drop.removals(link.index, USERSPACE_RULES)])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any
 
+from quantumd.host import sysctl
 from quantumd.testing import frames
 from quantumd.testing.lab import eventually
 from tests.functional.linux import EXPERIMENT, LinuxCase
@@ -126,6 +128,35 @@ class ForeignTests(LinuxCase):
         self.assertNotIn("master", shown)
         self.assertNotIn("altname", shown)
         self.assertEqual(index, self.host.links()["mine0"])
+
+    def test_guest_behind_it(self) -> None:
+        """A guest on somebody's tap does not reach the host by the groups that a bridge leaves to the port itself."""
+        self.host.ip("link add host0 type veth peer name far")
+        for name in ("host0", "far"):
+            self.host.ip(f"link set {name} up")
+        self.host.ip("address add 10.1.0.1/24 dev host0")
+        self.host.inside(sysctl.write, "ipv4", "all", "rp_filter", 0)
+        self.device("tap7")
+        listener = self.host.inside(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(listener.close)
+        listener.bind(("10.1.0.1", 4000))
+        listener.settimeout(0.3)
+        frame = frames.udp4("01:80:c2:00:00:0e", "02:00:00:00:00:01", "10.1.0.66", "10.1.0.1", b"x")
+
+        def arrives() -> bool:
+            with self.host.port("tap7-peer") as peer:
+                peer.send(frame)
+            try:
+                return listener.recv(9) == b"x"
+            except TimeoutError:
+                return False
+
+        self.host.inside(sysctl.write, "ipv4", "tap7", "rp_filter", 0)
+        self.assertTrue(arrives(), "the try is a good one")
+        plugged = self.plug(self.network(), "vm", device={"name": "tap7"})
+        self.assertFalse(arrives())
+        self.unplug(plugged)
+        self.assertTrue(arrives(), "the device is as it was")
 
     def test_appears(self) -> None:
         """A device that is waited for is plugged within 100 ms of its coming, by name or altname, up or down."""

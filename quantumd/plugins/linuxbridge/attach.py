@@ -15,6 +15,7 @@ from quantumd.host.netlink.groups import delete_links
 from quantumd.host.netlink.parse import IpAddress, Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Reply, Request
+from quantumd.host.shield import shield_strangers
 from quantumd.plugins.linuxbridge.facts import Facts, gather, open_place
 from quantumd.plugins.linuxbridge.features import Features
 from quantumd.plugins.linuxbridge.judge import MAX_PORTS, cut_off, reserved_for_the_host
@@ -119,6 +120,8 @@ class _Attaching:
                 self._outcomes[job.place] = Failed(problem)
             else:
                 taking.append((job, link))
+        # An uplink's wire is not only the guests', and what it has for the host (LLDP, LACP) is the host's.
+        shield_strangers(self._rtnl, [link for job, link in taking if job.plug.attachment.form.type == "vif"])
         chains = [self._taking(job, link) for job, link in taking]
         for (job, link), refused in zip(taking, self._rtnl.chains(chains), strict=True):
             if refused is None:

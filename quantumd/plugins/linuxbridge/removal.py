@@ -15,6 +15,7 @@ from quantumd.host.netlink.messages import Device
 from quantumd.host.netlink.parse import IpAddress, Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Request
+from quantumd.host.shield import unshield_strangers
 from quantumd.plugins.linuxbridge.facts import Facts, gather
 from quantumd.plugins.linuxbridge.look import bridge_of_network
 from quantumd.plugins.linuxbridge.marks import describe, made_here, marks, owners, temporary
@@ -123,7 +124,9 @@ class _Removing:
                 self._doomed[link.index].add(place)
 
     def _release(self) -> None:
+        strangers = [link for _, link, requests in self._released if requests and not made_here(link)]
         refused = self._rtnl.chains([requests for _, _, requests in self._released])
+        unshield_strangers(self._rtnl, strangers)
         for (place, link, _), reply in zip(self._released, refused, strict=True):
             if reply is not None and reply.errno != errno.ENODEV:
                 self._outcomes[place] = Failed(f"The {describe(link)} is not let go of: {reply.reason}.")
