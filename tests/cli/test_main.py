@@ -116,7 +116,12 @@ class StreamTests(CliCase):
     def test_interrupted(self) -> None:
         """Ctrl-C ends a wait quietly."""
         self.api.streams = [": hello\n\n"]
-        process = self.start("events", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # Whoever runs the tests in the background ignores the signal, and a child inherits that, unlike a handler.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = self.start("events", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        finally:
+            signal.signal(signal.SIGINT, before)
         deadline = time.monotonic() + 20
         while not self.api.requests and time.monotonic() < deadline:
             time.sleep(0.01)
