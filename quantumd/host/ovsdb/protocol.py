@@ -186,9 +186,10 @@ class JsonRpc(Protocol):
             yield from self._answered(message)
 
     def _answered(self, message: Any) -> Iterator[None]:
-        waiting, work = self._requests.pop(message.get("id"), (None, _as_it_is))
-        if waiting is None:
-            raise ProtocolError(f"it answers a request with id {message.get('id')!r} that was not made")
+        ident = message.get("id")
+        if not isinstance(ident, int) or ident not in self._requests:
+            raise ProtocolError(f"it answers a request with id {ident!r} that was not made")
+        waiting, work = self._requests.pop(ident)
         error = message.get("error")
         if error is None:
             try:
