@@ -17,7 +17,7 @@ import uuid
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.functional.processes import DaemonCase, _UnixConnection, eventually
+from tests.functional.processes import Answer, DaemonCase, _UnixConnection, eventually
 from tests.functional.test_access import free_port
 
 NOBODY = pwd.getpwnam("nobody")
@@ -77,7 +77,7 @@ class CapabilityTests(DaemonCase):
             os.chown(directory, NOBODY.pw_uid, NOBODY.pw_gid)
         self.config.write_text(self.config.read_text().replace("plugin = memory", "plugin = linuxbridge"))
         self.config.chmod(0o644)
-        # Where /dev/net/tun is not open to everybody, as udev makes it, it is so in a mount namespace of the test's own.
+        # Where /dev/net/tun is not open to everybody, as udev makes it, it is in a mount namespace of the test's own.
         tun = self.directory / "tun"
         os.mknod(tun, 0o666 | stat.S_IFCHR, os.makedev(10, 200))
         tun.chmod(0o666)
@@ -121,6 +121,46 @@ class CapabilityTests(DaemonCase):
             self.assertIn(made["status"], ("Attached/UP", "Attached/DOWN"), made)
         links = subprocess.run(["ip", "-n", guest, "link", "show", "eth0"], capture_output=True, check=False)
         self.assertEqual(links.returncode, 0, links.stderr)
+
+
+class ConfinedTests(DaemonCase):
+    """What a member's ids find on Linux bridges: a guest's end, and nothing of the host's."""
+
+    def test_late_binding(self) -> None:
+        name = f"qd-conf-{uuid.uuid4().hex[:8]}"
+        subprocess.run(["ip", "netns", "add", name], check=True)
+        self.addCleanup(subprocess.run, ["ip", "netns", "del", name], check=True)
+        self.config.write_text(self.config.read_text().replace("plugin = memory", "plugin = linuxbridge"))
+        self.start("--listen", f"unix:{self.socket}", within=["ip", "netns", "exec", name])
+        token = self.call("POST", "/tokens", {"token": {"tenant_id": "acme", "role": "member"}}).body["token"]
+        member = {"Authorization": f"Bearer {token['secret']}"}
+        network = self.call("POST", "/networks", {"network": {"name": "n"}}, member).body["network"]["id"]
+        target = f"/networks/{network}/attachments"
+
+        def link(*words: str) -> None:
+            subprocess.run(["ip", "-n", name, "link", *words], check=True)
+
+        def plug(ident: str, caller: dict[str, str]) -> Answer:
+            return self.call("POST", target, {"attachment": {"id": ident}}, caller)
+
+        def status(path: str) -> str:
+            return str(self.call("GET", path).body["attachment"]["status"])
+
+        # There already, and there later.
+        link("add", "uplink0", "type", "vxlan", "id", "7", "dstport", "4790")
+        eventually(lambda: plug("uplink0", member).status == 400, "the host's own device is refused")
+        late = {ident: plug(ident, member) for ident in ("uplink1", "guest1")}
+        self.assertEqual({answer.status for answer in late.values()}, {202})
+        link("add", "uplink1", "type", "vxlan", "id", "8", "dstport", "4791")
+        link("add", "guest1", "type", "veth", "peer", "name", "inside1")
+        eventually(lambda: status(late["uplink1"].headers["Location"]) == "Failed", "it is not taken")
+        eventually(lambda: status(late["guest1"].headers["Location"]).startswith("Attached"), "it is taken")
+        shown = self.call("GET", late["uplink1"].headers["Location"]).body["attachment"]
+        self.assertIn("device of the host's own", shown["fault"]["message"])
+        # An admin's id finds it.
+        self.assertEqual(self.call("DELETE", late["uplink1"].headers["Location"]).status, 202)
+        again = plug("uplink1", {})
+        eventually(lambda: status(again.headers["Location"]).startswith("Attached"), "an admin may")
 
 
 class NotifyTests(DaemonCase):
