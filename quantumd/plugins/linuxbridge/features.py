@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 from attrs import frozen
 
@@ -11,6 +12,7 @@ from quantumd.host.netlink import messages
 from quantumd.host.netlink.rtnl import Rtnl
 
 _NO_DEVICE = 0x7FFFFFFF
+_BR_NETFILTER = tuple(f"/proc/sys/net/bridge/bridge-nf-call-{family}tables" for family in ("ip", "ip6", "arp"))
 
 
 class CannotRun(Exception):
@@ -19,7 +21,8 @@ class CannotRun(Exception):
 
 @frozen
 class Features:
-    """Which parts of the contract this kernel has."""
+    """Which parts of the contract this kernel has; and whether ``br_netfilter`` has the host's iptables look at, and
+    maybe drop, what goes from guest to guest."""
 
     vlan: bool = True
     vxlan: bool = True
@@ -27,6 +30,7 @@ class Features:
     tap: bool = True
     multi_queue: bool = True
     altnames: bool = True
+    br_netfilter: bool = False
 
 
 def probe(rtnl: Rtnl) -> Features:
@@ -43,4 +47,16 @@ def probe(rtnl: Rtnl) -> Features:
     if not has["bridge"]:
         raise CannotRun("This kernel has no bridges: try 'modprobe bridge', or another plugin.")
     tap, multi_queue = tun.features()
-    return Features(has["vlan"], has["vxlan"], has["veth"], tap, multi_queue, altname.errno != errno.EOPNOTSUPP)
+    return Features(
+        vlan=has["vlan"],
+        vxlan=has["vxlan"],
+        veth=has["veth"],
+        tap=tap,
+        multi_queue=multi_queue,
+        altnames=altname.errno != errno.EOPNOTSUPP,
+        br_netfilter=_br_netfilter(),
+    )
+
+
+def _br_netfilter() -> bool:
+    return any(path.exists() and path.read_text().strip() != "0" for path in map(Path, _BR_NETFILTER))

@@ -62,6 +62,7 @@ def _judge_attachment(
         data = recorded_namespace(attachment.form)
     if role is Role.FOREIGN:
         _guard(attachment, view)
+        _check_device(state, attachment, view)
         if attachment.form.device is None and ifname_problem(attachment.id) is None:
             data["device"] = attachment.id
     else:

@@ -95,6 +95,11 @@ class LinuxBridgePlugin:
         await self._thread.start()
         self._features = await self._thread.call(probe)
         self.capabilities = _capabilities(self._features)
+        if self._features.br_netfilter:
+            self._log.warn(
+                "This host's iptables see what goes from guest to guest, and drop what their FORWARD chain drops. "
+                "Unless something here needs that: sysctl net.bridge.bridge-nf-call-iptables=0 (and -ip6tables)"
+            )
         opened = await self._thread.call(open_monitor_socket)
         self._monitor = LinkMonitor(self._reactor, opened, self._told)
         self._view.replace(await self._thread.call(Snapshot))
@@ -246,5 +251,6 @@ def _capabilities(features: Features) -> Capabilities:
             "altnames": features.altnames,
             "multi_queue": features.multi_queue,
             "ports_per_network": MAX_PORTS,
+            "br_netfilter": features.br_netfilter,
         },
     )
