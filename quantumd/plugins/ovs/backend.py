@@ -221,8 +221,8 @@ class Backend:
         finally:
             self._setting_up = False
         self._watch_process(find(self._remote))
-        await self._isolate_all(switch)
         self._is(None)
+        await self._isolate_all(switch)
 
     def _unfit(self, switch: Switch) -> str | None:
         """Why the bridge that is missing cannot be made."""
@@ -248,29 +248,23 @@ class Backend:
     # --- strangers' ports
 
     def _isolate(self, switch: Switch, ports: Sequence[Row]) -> None:
-        for port in ports:
-            operations = isolate(switch, port)
-            if operations:
-                self._in_background(self._try(operations))
+        operations = [operation for port in ports if (operation := isolate(switch, port)) is not None]
+        if operations:
+            self._in_background(self._discard(operations))
 
     async def _isolate_all(self, switch: Switch) -> None:
         """Isolate what came while nobody looked."""
         uuids = iter([port.uuid for port in switch.replica.rows("Port") if mark_of(port) is None])
         while some := list(islice(uuids, _SLICE)):
             found = [port for uuid in some if (port := switch.replica.get("Port", uuid)) is not None]
-            operations = [operation for port in found for operation in isolate(switch, port)]
+            operations = [operation for port in found if (operation := isolate(switch, port)) is not None]
             if operations:
-                try:
-                    await self.transact(operations)
-                except GuardFailed:
-                    self._isolate(switch, found)
+                await self.transact(operations)
             await deferLater(self._reactor, 0)
 
-    async def _try(self, operations: Sequence[Operation]) -> None:
-        try:
-            await self.transact(operations)
-        except GuardFailed:
-            self._log.debug("A port was plugged, or changed, before it was isolated")
+    async def _discard(self, operations: Sequence[Operation]) -> None:
+        """Carry operations out whose results nobody asks for."""
+        await self.transact(operations)
 
     def _in_background(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         def failed(failure: Failure) -> None:

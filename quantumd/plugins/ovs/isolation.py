@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quantumd.host.ovsdb.operations import Operation, Update, Wait, by_uuid
+from quantumd.host.ovsdb.operations import Operation, Update, by_uuid
 from quantumd.host.ovsdb.replica import Row, RowChange
 from quantumd.plugins.ovs.tables import IFACE_ID, NOWHERE, Switch, mark_of
 
@@ -28,17 +28,17 @@ def settings(port: Row, wanted: dict[str, Any]) -> dict[str, Any]:
     return wanted if port.vlan_mode in (None, "access") else {**wanted, **ACCESS}
 
 
-def isolate(switch: Switch, port: Row) -> list[Operation]:
-    """What isolates a port of somebody else's; nothing where it is not for us to do, or is done."""
+def isolate(switch: Switch, port: Row) -> Operation | None:
+    """What isolates a port of somebody else's; None where it is not for us to do, or is done."""
     if mark_of(port) is not None or not switch.is_integrated(port):
-        return []
+        return None
     if not any(IFACE_ID in interface.external_ids for interface in switch.interfaces_of(port)):
-        return []
+        return None
     if is_access(port) and port.tag == NOWHERE and port.protected:
-        return []
+        return None
     # Not where it has been plugged meanwhile, which marks it.
-    unplugged = Wait("Port", by_uuid(port.uuid), ("external_ids",), [{"external_ids": port.external_ids}])
-    return [unplugged, Update("Port", by_uuid(port.uuid), settings(port, ISOLATED))]
+    unplugged = ("external_ids", "==", port.external_ids)
+    return Update("Port", (*by_uuid(port.uuid), unplugged), settings(port, ISOLATED))
 
 
 def strangers(switch: Switch, changes: list[RowChange]) -> list[Row]:
