@@ -129,6 +129,22 @@ class ForeignTests(LinuxCase):
         self.assertNotIn("altname", shown)
         self.assertEqual(index, self.host.links()["mine0"])
 
+    def test_one_device_of_two_names(self) -> None:
+        """The same device is told by all of its names, before and after it has been renamed."""
+        self.device("mine0")
+        self.host.ip("link property add dev mine0 altname a-name-of-more-than-fifteen-bytes")
+        network = self.network()
+        plugged = self.plug(network, "a-name-of-more-than-fifteen-bytes")
+        for device in ({"device": {"name": "mine0"}}, {"type": "bridge", "device": {"name": "mine0"}}):
+            self.plug(network, "other", status=423, **device)
+        self.plug(network, "mine0", status=423)
+        self.host.ip("link set mine0 down")
+        self.host.ip("link set mine0 name mine1")
+        eventually(lambda: self.look(plugged)["plugin"].get("device") == "mine1", "the new name is known")
+        self.plug(network, "mine1", status=423)
+        self.unplug(plugged)
+        self.plug(network, "mine1")
+
     def test_guest_behind_it(self) -> None:
         """A guest on somebody's tap does not reach the host by the groups that a bridge leaves to the port itself."""
         self.host.ip("link add host0 type veth peer name far")
