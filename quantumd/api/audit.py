@@ -1,4 +1,4 @@
-"""The audit log: who changed what, or tried to and may not; from where, and with which result.
+"""The audit log: who changed what, read what is for admins, or tried to and may not; from where, with which result.
 
 One JSON object a line: ``at`` (RFC 3339, UTC), ``request_id`` (that of ``X-Request-Id``), ``caller``, ``tenant_id``,
 ``role``, ``from``, ``method``, ``path``, ``operation``, ``status`` (null: the client went away before the answer, and
@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from quantumd.api.routes import ROUTES
+
 if TYPE_CHECKING:
     from quantumd.api.request import ApiRequest
+
+#: What only admins may read is worth a line too.
+_OF_ADMINS = {route.name for route in ROUTES if route.admin}
 
 #: Takes one line, with its newline.
 Sink = Callable[[bytes], None]
@@ -32,7 +37,7 @@ class Audit:
     def tell(self, request: ApiRequest, seconds: float, answered: bool) -> None:
         """The request is over; ``seconds`` is the time, since the epoch."""
         caller = request.caller
-        reads = request.method in (b"GET", b"HEAD")
+        reads = request.method in (b"GET", b"HEAD") and request.operation not in _OF_ADMINS
         if caller.role is None or (reads and request.fault != "Unauthorized"):
             return
         location = request.responseHeaders.getRawHeaders("Location")

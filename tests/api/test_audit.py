@@ -77,6 +77,11 @@ class AuditTests(ApiTestCase):
         self.assertIn('quantumd_refused_total{why="credentials"} 1.0', metrics)
         self.assertIn('quantumd_refused_total{why="rights"} 2.0', metrics)
 
+    def test_what_only_admins_read(self) -> None:
+        self.get("/tokens", **ADMIN)
+        self.get("/networks", **ADMIN)
+        self.assertEqual([line["operation"] for line in self.lines], ["list_tokens"])
+
     def test_gone_before_the_answer(self) -> None:
         stuck: Deferred[None] = Deferred()
         self.patch(self.store, "_write", lambda batch: stuck)
