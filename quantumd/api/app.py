@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 import orjson
+from attrs import evolve
 from klein import Klein
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,6 +19,7 @@ from quantumd.api.access import CHALLENGE, Access, origin_of
 from quantumd.api.connections import AtOnce
 from quantumd.api.headers import last_event_of, tags_of, wait_of
 from quantumd.api.jsonxml import to_xml
+from quantumd.api.kept import KeptReplies
 from quantumd.api.media import (
     REPRESENTATIONS,
     Format,
@@ -85,6 +87,7 @@ class App:
         self._status_codes = status_codes
         self._body = cache(self._judge_of_body)
         self._query = cache(self._judge_of_query)
+        self._kept = KeptReplies()
         self.klein = Klein()
         self.klein.url_map.merge_slashes = False
         for route in ROUTES:
@@ -170,8 +173,15 @@ class App:
         content = request.content.read() if route.body is not None else b""
         form = _body_format(request) if content else Format.JSON
         media_type = _media_type(route, request)
+        asked = (request.caller, request.uri, media_type)
+        kept = self._kept.find(self._state(), asked) if route.lists else None
+        if kept is not None:
+            return _answer(route, request, media_type, kept)
         call = self._read(route, request, ids, content, form)
         reply = self._handlers[route.name](call)
+        if route.lists and isinstance(reply, Reply):
+            reply = _encoded(route, media_type, reply)
+            self._kept.keep(asked, reply)
         if isinstance(reply, Reply) and reply.stream is None:
             return _answer(route, request, media_type, reply)
         return _answer_later(route, request, media_type, reply)
@@ -240,15 +250,24 @@ def _media_type(route: Route, request: ApiRequest) -> str:
     return found or offers[0]
 
 
+def _encoded(route: Route, media_type: str, reply: Reply) -> Reply:
+    """The reply with its body in bytes."""
+    if reply.body is None or isinstance(reply.body, bytes):
+        return reply
+    xml = format_of(media_type) is Format.XML
+    body = to_xml(reply.body, route.root) if xml else orjson.dumps(reply.body, default=dict)
+    headers = reply.headers
+    if reply.status == 200 and "ETag" not in headers:  # what has no revision has its content for a tag
+        headers = {**headers, "ETag": f'"{blake2b(body, digest_size=8).hexdigest()}"'}
+    return evolve(reply, body=body, headers=headers)
+
+
 def _answer(route: Route, request: ApiRequest, media_type: str, reply: Reply) -> bytes:
-    body = reply.body
-    if body is None:
+    if reply.body is None:
         return request.answer(reply.status, None, b"")
-    if not isinstance(body, bytes):
-        xml = format_of(media_type) is Format.XML
-        body = to_xml(body, route.root) if xml else orjson.dumps(body, default=dict)
-        if reply.status == 200 and "ETag" not in reply.headers:  # what has no revision has its content for a tag
-            request.setHeader("ETag", f'"{blake2b(body, digest_size=8).hexdigest()}"')
+    reply = _encoded(route, media_type, reply)
+    body = reply.body
+    assert isinstance(body, bytes)
     request.answer(reply.status, media_type, body)
     for name, value in reply.headers.items():
         request.setHeader(name, value)
