@@ -2,6 +2,7 @@
 # make demo   the five use cases in scratch namespaces, with real pings; PLUGIN=... for another plugin
 # make test   every test (as root: they make network namespaces); TESTS=tests/store for some of them
 # make simulate SEEDS=20000 FIRST=0   the whole daemon on a simulated host and disk; a night's work
+# make soak   hundreds of kill -9, thousands of pairs of crash points
 # make lint   ruff, formatting, types
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ BIN = $(VENV)/bin
 SOURCES = setup.py pyproject.toml quantumd.conf.example \
 	$(shell find quantumd twisted data -name '*.py' -o -path 'data/*' -type f)
 
-.PHONY: run demo test simulate lint python root tools clean
+.PHONY: run demo test simulate soak lint python root tools clean
 
 run: $(VENV)/installed
 	@mkdir -p var
@@ -40,6 +41,9 @@ test: root tools $(VENV)/installed-test
 
 simulate: $(VENV)/installed-test
 	QUANTUMD_SEEDS=$(SEEDS) QUANTUMD_FIRST_SEED=$(FIRST) $(BIN)/python -m pytest tests/simulation
+
+soak: root tools $(VENV)/installed-test
+	QUANTUMD_KILLS=500 QUANTUMD_CRASH_PAIRS=2000 $(BIN)/python -m pytest tests/crash tests/functional/test_kills.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -77,8 +81,8 @@ root:
 
 tools:
 	@missing=; \
-	for pair in ip:iproute2 ping:iputils-ping unshare:util-linux nsenter:util-linux mount:mount bash:bash \
-		ovs-vswitchd:openvswitch-switch ovsdb-server:openvswitch-switch; do \
+	for pair in ip:iproute2 ping:iputils-ping unshare:util-linux nsenter:util-linux mount:mount bash:bash setpriv:util-linux \
+		ovs-vswitchd:openvswitch-switch ovsdb-server:openvswitch-switch systemd-analyze:systemd; do \
 		command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; \
 	done; \
 	test -z "$$missing" || { echo "tools are missing; install them: apt install$$missing" >&2; exit 1; }

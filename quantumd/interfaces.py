@@ -168,6 +168,12 @@ class IStateStore(Interface):
         ServiceUnavailable, and so does each that shared the write; those judged on top of it are judged again.
         """
 
+    def backup() -> Deferred[bytes]:
+        """A consistent copy of everything that is stored, as ``twistd quantumd --restore`` takes it.
+
+        Fails with ServiceUnavailable, or StoreError, where there is none to be had.
+        """
+
     def listen(listener: Listener) -> None:
         """Call the listener after each commit that changed something, before the Deferreds of that commit fire."""
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from twisted.application.service import IService
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
 from twisted.plugin import getPlugins
 from twisted.python.usage import Options as UsageOptions
 
@@ -17,21 +18,25 @@ from quantumd.config import DEFAULT_FILE, ConfigError, Settings, load
 from quantumd.daemon import Daemon
 from quantumd.interfaces import INetworkPlugin, INetworkPluginFactory
 from quantumd.listening import ListenError, make_endpoint, probe
+from quantumd.purge import purge
 from quantumd.store.database import Database
 from quantumd.store.errors import StoreError
+from quantumd.store.lock import OwnerLock
 from quantumd.store.sqlite import boot_id
 
 
 class Options(UsageOptions):
     """What can be said on the command line; it goes over what the file says."""
 
-    synopsis = "[--config FILE] [--plugin NAME] [--state FILE] [--listen ENDPOINT ...]"
+    synopsis = "[--config FILE] [--plugin NAME] [--state FILE] [--listen ENDPOINT ...] [--restore FILE | --purge]"
     longdesc = "Serves layer-2 networks, ports and attachments behind a REST API. quantumctl talks to it."
     optParameters = [
         ["config", "c", None, f"Configuration file [default: {DEFAULT_FILE}, if it is there]"],
         ["plugin", "p", None, "What carries the networks: linuxbridge, memory, or any installed plugin"],
         ["state", "s", None, "File that the state is kept in"],
+        ["restore", None, None, "Put this backup in the place of the state file, and end"],
     ]
+    optFlags = [["purge", None, "Take everything that quantumd made off this host, and end"]]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -50,6 +55,10 @@ def makeService(options: Options) -> IService:
 
     try:
         settings, plugin = configure(options, reactor)
+        if options["restore"] is not None:
+            _restore(settings, Path(options["restore"]))
+        if options["purge"]:
+            return _Purge(plugin, _held(settings.state), options)
         if _is_to_fork(options):
             _look_ahead(settings)
     except (ConfigError, StoreError, ListenError) as error:
@@ -72,6 +81,45 @@ def configure(options: Mapping[str, Any], reactor: Any) -> tuple[Settings, INetw
     return settings, factory.build(reactor, settings.plugin_settings)
 
 
+def _restore(settings: Settings, backup: Path) -> NoReturn:
+    kept = Database(settings.state, boot_id()).restore(backup)
+    was = "" if kept is None else f"; what was there is in {kept}"
+    _say(f"{backup} is now the state in {settings.state}{was}; start quantumd, which makes the host match it")
+    raise SystemExit(0)
+
+
+def _held(state: Path) -> OwnerLock | None:
+    """The lock on the state file, so that no daemon runs meanwhile; None: there is no place where one could be."""
+    if not state.parent.is_dir():
+        return None
+    lock = OwnerLock(state.resolve())
+    lock.acquire()
+    return lock
+
+
+class _Purge(Service):
+    """Takes everything off the host, says so, and ends the process."""
+
+    def __init__(self, plugin: INetworkPlugin, lock: OwnerLock | None, options: Options) -> None:
+        self._plugin = plugin
+        self._lock = lock
+        if options.parent is not None:
+            options.parent["nodaemon"] = True  # whoever asks wants to see it done
+
+    def startService(self) -> None:
+        """Begin, and end the process when it is done."""
+        super().startService()  # type: ignore[no-untyped-call]
+        Deferred.fromCoroutine(self._work()).addErrback(lambda reason: _give_up(reason.getErrorMessage()))
+
+    async def _work(self) -> None:
+        from twisted.internet import reactor
+
+        for what in await purge(self._plugin):
+            _say(f"removed: {what}")
+        _say("nothing of quantumd is left on this host; remove its state file too, or the next start makes all again")
+        reactor.stop()
+
+
 def _is_to_fork(options: Options) -> bool:
     twistd = options.parent
     return twistd is not None and not twistd["nodaemon"]
@@ -87,6 +135,12 @@ def _look_ahead(settings: Settings) -> None:
     database.close()
     for text in settings.listen:
         probe(text)
+
+
+def _say(what: str) -> None:
+    if sys.__stdout__ is not None:
+        sys.__stdout__.write(f"{what}\n")
+        sys.__stdout__.flush()
 
 
 def _complain(why: str) -> None:

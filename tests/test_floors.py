@@ -27,7 +27,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "auditfile": (),
     "readiness": (),
     "daemon": ("core", "interfaces", "store", "service", "api", "config", "listening", "admintoken", "auditfile", "readiness"),
-    "tap": ("interfaces", "store", "config", "listening", "daemon"),
+    "purge": ("core", "interfaces"),
+    "tap": ("interfaces", "store", "config", "listening", "daemon", "purge"),
     "testing": ("core", "interfaces", "host", "cli"),
 }
 

@@ -7,7 +7,7 @@ _quantumctl_tree() {
     children=() options=() operands=() values=()
     case $1 in
         '')
-            children=(network port attachment token status events extensions completion)
+            children=(network port attachment token status backup events extensions completion)
             options=(-h --help --version --endpoint --token -f --format)
             values=([--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
             ;;
@@ -116,6 +116,11 @@ _quantumctl_tree() {
         'status')
             options=(-h --help --endpoint --token -f --format)
             values=([--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
+            ;;
+        'backup')
+            options=(-h --help --endpoint --token -f --format)
+            values=([--endpoint]='ENDPOINT' [--token]='SECRET' [-f]='=table json' [--format]='=table json')
+            operands=('FILE')
             ;;
         'events')
             options=(-h --help --after --endpoint --token -f --format)

@@ -421,6 +421,15 @@ ROUTES: tuple[Route, ...] = (
         media_type=TEXT,
     ),
     Route(
+        name="take_backup",
+        method="GET",
+        path="/backup",
+        summary="A consistent copy of the whole state, which twistd quantumd --restore takes",
+        reply="BackupReply",
+        faults=(ServiceUnavailable,),
+        admin=True,
+    ),
+    Route(
         name="show_fault",
         method="GET",
         path="/faults/<name>",

@@ -170,6 +170,7 @@ def shapes(takes: Capabilities) -> dict[str, Json]:
         "OpenApi": {"type": "object", "description": "An OpenAPI 3.1 document"},
         "Health": _shape({"status": _UP_OR_DOWN, "reason": _REASON}),
         "Metrics": {"type": "string", "description": "The text format of Prometheus"},
+        "BackupReply": _shape({"backup": _shape({"format": _TEXT, "bytes": _INTEGER, "content": _TEXT})}),
         "FaultDescription": _shape(
             {"name": _TEXT, "type": _TEXT, "title": _TEXT, "status": _INTEGER, "description": _TEXT}
         ),

@@ -102,6 +102,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_attachments(_noun(nouns, "attachment", "what is plugged into ports: list, show, plug, unplug"))
     _add_tokens(_noun(nouns, "token", "who may come in over TCP: create, list, revoke"))
     _verb(nouns, "status", "status.show", "the daemon, its plugin, its backlog and every fault")
+    backup = _verb(nouns, "backup", "backups.take", "copy the whole state into a file, for twistd quantumd --restore")
+    backup.add_argument("file", metavar="FILE", help="where to; it must not be there yet")
     events = _verb(nouns, "events", "events.follow", "follow what happens, a line for each event")
     events.add_argument("--after", metavar="SEQ", type=forms.number, help="begin after the event with this number")
     _verb(nouns, "extensions", "extensions.show", "the options and attachment types that the plugin takes")

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve, frozen
 
-from quantumd.core.model import Attachment, Event, Kind, Network, Port, Stored, Token
+from quantumd.core.model import Attachment, Event, Network, Port, Stored, Token
 from quantumd.core.state import State, build
 from quantumd.store.codec import decode, encode
+from quantumd.store.copies import advice, copy_before_upgrade, prepare, put_in_place, sync_directory, unreadable
 from quantumd.store.errors import StoreError
 from quantumd.store.grouping import Batch
 from quantumd.store.history import KEPT
 from quantumd.store.lock import OwnerLock
 from quantumd.store.schema import APPLICATION_ID, MIGRATIONS, Migration, migrate
+from quantumd.store.tables import DROP, EVENT, PUT, note, row
 
 #: How far the numbers of events jump when the machine has booted since the state was last open: further than one
 #: can get with events that a loss of power may have taken back, so that no number is ever given twice.
@@ -30,20 +33,6 @@ _PATIENCE = 5.0
 
 #: Bytes (SQLite file format, 1.3).
 _HEADER = 100
-
-_PUT = {
-    Kind.NETWORK: "INSERT OR REPLACE INTO networks (id, name, body) VALUES (?, ?, ?)",
-    Kind.PORT: "INSERT OR REPLACE INTO ports (id, network_id, body) VALUES (?, ?, ?)",
-    Kind.ATTACHMENT: "INSERT OR REPLACE INTO attachments (serial, id, port_id, network_id, body)"
-    " VALUES (?, ?, ?, ?, ?)",
-    Kind.TOKEN: "INSERT OR REPLACE INTO tokens (id, tenant_id, body) VALUES (?, ?, ?)",
-}
-_DROP = {
-    Kind.NETWORK: "DELETE FROM networks WHERE id = ?",
-    Kind.PORT: "DELETE FROM ports WHERE id = ?",
-    Kind.ATTACHMENT: "DELETE FROM attachments WHERE serial = ?",
-    Kind.TOKEN: "DELETE FROM tokens WHERE id = ?",
-}
 
 
 @frozen
@@ -92,6 +81,7 @@ class Database:
                 connection.execute("PRAGMA journal_mode = WAL")
                 self._set_synchronous("FULL")
                 if loaded is None:
+                    self._keep_copy(connection, path)
                     migrate(connection, self._migrations)
                     loaded = self._load(connection)
                 return self._note_boot(connection, loaded)
@@ -112,17 +102,64 @@ class Database:
             with _transaction(connection):
                 for key, record in batch.records.items():
                     if record is None:
-                        connection.execute(_DROP[key.kind], (key.ident,))
+                        connection.execute(DROP[key.kind], (key.ident,))
                     else:
-                        connection.execute(_PUT[key.kind], _row(record))
+                        connection.execute(PUT[key.kind], row(record))
                 connection.executemany(
-                    "INSERT INTO events (seq, body) VALUES (?, ?)",
+                    EVENT,
                     [(event.seq, encode(event)) for event in batch.events],
                 )
                 connection.execute("DELETE FROM events WHERE seq < ?", (batch.oldest_event,))
-                _note(connection, next_serial=batch.next_serial, next_event=batch.next_event)
+                note(connection, next_serial=batch.next_serial, next_event=batch.next_event)
+        except sqlite3.Error as error:
+            self._write_over(connection)
+            raise StoreError(f"{self._path}: {error}") from error
+
+    def serialize(self) -> bytes:
+        """The whole state as a file of its own would have it. Raises StoreError."""
+        connection = self._connection
+        assert connection is not None
+        try:
+            return connection.serialize()
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
+
+    def restore(self, source: Path) -> Path | None:
+        """Put a backup in the file's place, whatever state that is in. Returns where what was there is kept.
+
+        Raises StoreError, and has changed nothing then. The file must not be open.
+        """
+        with _explained(self._path):
+            path = self._path.resolve()
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = OwnerLock(path)
+            lock.acquire()
+            prepared = path.with_name(path.name + ".restoring")
+            try:
+                try:
+                    prepare(source, prepared, JUMP)
+                    self._look(prepared)
+                except (sqlite3.Error, OSError) as error:
+                    raise unreadable(source, error) from error
+                except StoreError as error:
+                    raise unreadable(source, str(error).replace(str(prepared), str(source))) from error
+                return put_in_place(prepared, path)
+            finally:
+                prepared.unlink(missing_ok=True)
+                lock.release()
+
+    @staticmethod
+    def _keep_copy(connection: sqlite3.Connection, path: Path) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version:
+            copy_before_upgrade(connection, path, version)
+
+    @staticmethod
+    def _write_over(connection: sqlite3.Connection) -> None:
+        """Where the log could not be synchronised, it has the commit in it all the same, and a process that begins
+        now would take it for good: have another one written in its place, if anything can be written."""
+        with suppress(sqlite3.Error), _transaction(connection):
+            note(connection, refused=time.monotonic_ns())
 
     def close(self) -> None:
         """Let go of the file."""
@@ -189,7 +226,7 @@ class Database:
             (before,) = connection.execute("SELECT value FROM meta WHERE name = 'boot_id'").fetchone()
             if before and before != self._boot_id:
                 state = evolve(state, next_event=state.next_event + JUMP)
-            _note(connection, boot_id=self._boot_id, next_event=state.next_event)
+            note(connection, boot_id=self._boot_id, next_event=state.next_event)
         return Loaded(state, loaded.events)
 
     def _set_synchronous(self, level: str) -> None:
@@ -218,20 +255,6 @@ def _inconsistent(state: State, events: Sequence[Event]) -> Iterator[str]:
         yield "an event has a number that is not below the next one"
 
 
-def _row(record: Stored) -> tuple[str | int, ...]:
-    if isinstance(record, Network):
-        return record.id, record.name, encode(record)
-    if isinstance(record, Port):
-        return record.id, record.network_id, encode(record)
-    if isinstance(record, Token):
-        return record.id, record.tenant_id, encode(record)
-    return record.serial, record.id, record.port_id, record.network_id, encode(record)
-
-
-def _note(connection: sqlite3.Connection, **values: str | int) -> None:
-    connection.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", values.items())
-
-
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=_PATIENCE, isolation_level=None)
 
@@ -239,24 +262,18 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 def _make(path: Path) -> None:
     """An empty file, readable by its owner only, whose name is on stable storage as well."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 def _not_sqlite(path: Path) -> StoreError:
     return StoreError(
-        f"the state file {path} is not a SQLite database, or is damaged: it was left as it is; put a backup in its "
-        "place, or set 'state' in [quantumd] to another path"
+        f"the state file {path} is not a SQLite database, or is damaged: it was left as it is; {advice(path)}"
     )
 
 
 def _damaged(path: Path, how: str) -> StoreError:
     return StoreError(
-        f"the state file {path} is damaged ({' '.join(how.split())}): it was left as it is; put a backup in its place, "
-        "or move it away to begin with an empty state"
+        f"the state file {path} is damaged ({' '.join(how.split())}): it was left as it is; {advice(path)}"
     )
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,6 +23,7 @@ from quantumd.core.model import Event, Key, Stored
 from quantumd.core.state import State, Transaction
 from quantumd.interfaces import Listener
 from quantumd.store.history import History
+from quantumd.store.tables import serialized
 
 T = TypeVar("T")
 
@@ -110,6 +111,10 @@ class GroupCommitStore:
     def events(self, after: int) -> Sequence[Event] | None:
         """See :class:`~quantumd.interfaces.IStateStore`."""
         return self._history.after(after)
+
+    def backup(self) -> Deferred[bytes]:
+        """See :class:`~quantumd.interfaces.IStateStore`: all that is visible, whatever it is written to."""
+        return maybeDeferred(serialized, self.state, self._history.kept)
 
     # --- for the stores on top of it
 

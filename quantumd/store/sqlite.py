@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
+from quantumd.core.errors import ServiceUnavailable
 from quantumd.interfaces import IStateStore
 from quantumd.store.database import Database, Loaded
+from quantumd.store.errors import StoreError
 from quantumd.store.grouping import Batch, GroupCommitStore
 
 T = TypeVar("T")
@@ -93,6 +96,15 @@ class SQLiteStore(GroupCommitStore):
             return result
 
         return self._finish().addCallback(drained).addBoth(closed)
+
+    def backup(self) -> Deferred[bytes]:
+        """See IStateStore."""
+
+        def failed(reason: Failure) -> NoReturn:
+            reason.trap(StoreError)  # type: ignore[no-untyped-call]
+            raise ServiceUnavailable(f"The state cannot be copied ({reason.getErrorMessage()}); see to its disk.")
+
+        return self._worker.run(self._database.serialize).addErrback(failed)
 
     def _write(self, batch: Batch) -> Deferred[None]:
         return self._worker.run(lambda: self._database.write(batch))

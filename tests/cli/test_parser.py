@@ -78,7 +78,7 @@ class VerbTests(SynchronousTestCase):
     def test_run(self) -> None:
         """The name of each verb's function can be imported."""
         found = verbs(build_parser())
-        self.assertEqual(len(found), 21)
+        self.assertEqual(len(found), 22)
         for verb in found:
             module, _dot, function = verb.get_default("run").partition(".")
             self.assertTrue(callable(getattr(import_module(f"quantumd.cli.commands.{module}"), function)), verb.prog)
