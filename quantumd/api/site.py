@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -29,6 +30,8 @@ from quantumd.service.quantum import Quantum
 from quantumd.service.tokens import Tokens
 from quantumd.service.waiting import Waiters
 
+#: The media type of what is in a backup, in base64.
+SQLITE = "application/vnd.sqlite3"
 #: Seconds after which a connection on which nothing is asked is closed.
 IDLE = 60
 
@@ -121,6 +124,11 @@ def make_site(
     def follow_events(call: Call) -> Reply:
         return Reply(body=b"", stream=lambda request: streams.follow(request, call.caller, call.last_event))
 
+    async def take_backup(_: Call) -> Reply:
+        content = await store.backup()
+        encoded = b64encode(content).decode("ascii")
+        return Reply(body={"backup": {"format": SQLITE, "bytes": len(content), "content": encoded}})
+
     tokens = Tokens(store)
     app = App(
         {
@@ -128,6 +136,7 @@ def make_site(
             **Administration(tokens, quantum).handlers,
             **pages.handlers,
             "follow_events": follow_events,
+            "take_backup": take_backup,
         },
         lambda: store.state,
         plugin,
