@@ -2,7 +2,7 @@
 # make demo   the five use cases in scratch namespaces, with real pings; PLUGIN=... for another plugin
 # make test   every test (as root: they make network namespaces); TESTS=tests/store for some of them
 # make simulate SEEDS=20000 FIRST=0   the whole daemon on a simulated host and disk; a night's work
-# make soak   hundreds of kill -9, thousands of pairs of crash points
+# make soak   100,000 operations, hundreds of kill -9, thousands of pairs of crash points
 # make lint   ruff, formatting, types
 
 PYTHON ?= python3
@@ -43,7 +43,7 @@ simulate: $(VENV)/installed-test
 	QUANTUMD_SEEDS=$(SEEDS) QUANTUMD_FIRST_SEED=$(FIRST) $(BIN)/python -m pytest tests/simulation
 
 soak: root tools $(VENV)/installed-test
-	QUANTUMD_KILLS=500 QUANTUMD_CRASH_PAIRS=2000 $(BIN)/python -m pytest tests/crash tests/functional/test_kills.py
+	QUANTUMD_KILLS=500 QUANTUMD_CRASH_PAIRS=2000 QUANTUMD_SOAK=100000 $(BIN)/python -m pytest tests/crash tests/functional/test_kills.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

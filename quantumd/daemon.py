@@ -111,7 +111,7 @@ class Daemon(Service):
         limits = Limits(settings.networks, settings.ports_per_network, self._plugin.fixed_ports)
         quantum = Quantum(self._store, self._plugin, limits, self._convergence.wake, settings.policy, settings.quotas)
         registry = CollectorRegistry()
-        registry.register(_Loop(self._convergence))
+        registry.register(_Loop(self._convergence, self._store))
         secret = admin_token(settings.state.with_name("admin.token")) if settings.auth_mode == TOKEN else None
         api = ApiSettings(
             status_codes=settings.status_codes,
@@ -173,10 +173,11 @@ def _no_audit(_: bytes) -> None:
 
 
 class _Loop(Collector):
-    """What the loop has done, for ``/metrics``."""
+    """What the loop has done, and whether the state can be written, for ``/metrics``."""
 
-    def __init__(self, convergence: Convergence) -> None:
+    def __init__(self, convergence: Convergence, store: SQLiteStore) -> None:
         self._convergence = convergence
+        self._store = store
 
     def collect(self) -> Iterable[Metric]:
         """The metrics as of now."""
@@ -195,6 +196,9 @@ class _Loop(Collector):
         )
         yield CounterMetricFamily("quantumd_audits", "Looks at the whole host", done.audits)
         yield GaugeMetricFamily("quantumd_backlog", "Records not yet as they should be", self._convergence.backlog)
+        yield GaugeMetricFamily(
+            "quantumd_store_up", "Whether the last write of the state worked", float(self._store.trouble is None)
+        )
         yield GaugeMetricFamily(
             "quantumd_retrying", "Records that failed and are tried again", self._convergence.retrying
         )

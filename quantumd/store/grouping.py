@@ -82,6 +82,8 @@ class GroupCommitStore:
         self._written: deque[_Group] = deque()
         self._answering = False
         self._drained: list[Deferred[None]] = []
+        #: Why the last write failed; None: it did not.
+        self.trouble: str | None = None
 
     def _write(self, batch: Batch) -> Deferred[None]:
         """Write all of the batch or nothing of it; called for one batch at a time."""
@@ -175,6 +177,7 @@ class GroupCommitStore:
         self._answer()
 
     def _succeeded(self, _: None, requests: list[_Request[Any]], batch: Batch, after: State) -> None:
+        self.trouble = None
         self.state = after
         self._history.extend(batch.events)
         self._written.append(_Group(requests, batch.records.keys(), batch.events))
@@ -183,6 +186,7 @@ class GroupCommitStore:
 
     def _failed(self, reason: Failure, requests: list[_Request[Any]]) -> None:
         self._log.failure("The state cannot be written", failure=reason)
+        self.trouble = reason.getErrorMessage()
         detail = (
             f"The state cannot be written ({reason.getErrorMessage()}); nothing was accepted. See to the disk that "
             "the state file is on, and try again."

@@ -63,7 +63,7 @@ def wrong(state: State, before: dict[str, Device], now: dict[str, Device]) -> li
 
 
 def _wrong_bridge(network: Network, device: Device | None) -> list[str]:
-    if device is None or device.kind != "bridge" or device.marks != {MARK + network.id} or not device.up:
+    if device is None or device.kind != "bridge" or device.marks != {MARK + "net-" + network.id} or not device.up:
         return [f"the bridge of network {network.id} is {device}"]
     return []
 

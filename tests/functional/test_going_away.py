@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from quantumd.testing.lab import eventually as until
 from tests.functional.linux import LinuxCase
 
 
@@ -95,6 +96,13 @@ class GoingAwayTests(LinuxCase):
         self.settles(self.foreign, "Attached/UP")
         self.settles(self.tap, "Attached/DOWN")
 
+    def test_drift_in_status(self) -> None:
+        """What was found amiss and mended is an event, a metric, and in what a person sees."""
+        self.assertIn("none since its start", self.quantumctl("status"))
+        self.host.ip("link set foreign nomaster")
+        until(lambda: "1 repaired, 0 left over and removed" in self.quantumctl("status"), "the repair is told")
+        self.assertIn("store        up", self.quantumctl("status"))
+
     def test_refused_restore(self) -> None:
         junk = self.directory / "junk"
         junk.write_text("junk")
@@ -115,7 +123,7 @@ class GoingAwayTests(LinuxCase):
             self.settles(plugged, "Attached/DOWN")
         self.assertEqual(index, self.host.links()[self.tap["plugin"]["device"]], "it was not made anew")
 
-    def quantumctl(self, *words: str) -> None:
+    def quantumctl(self, *words: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "quantumd.cli", "--endpoint", f"unix:{self.socket}", *words],
             env=self.environ(),
@@ -125,3 +133,4 @@ class GoingAwayTests(LinuxCase):
             check=False,
         )
         self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        return done.stdout

@@ -198,12 +198,13 @@ class Simulation:
         self.host.fault_rate = 0.0
         self._backend_returns()
         for name, device in list(self.host.devices.items()):
-            if device.bridge == THEIRS:
-                device.bridge = None
-                self.process.plugin.tell([name])
-            elif not device.made and name.startswith(("tap", "vx")):
+            if not device.made and name.startswith(("tap", "vx")):
                 del self.host.devices[name]
-                self.process.plugin.tell([name])
+            elif device.bridge == THEIRS:
+                device.bridge = None
+            else:
+                continue
+            self.process.plugin.tell([name])
         self.world.note("peace")
 
     # --- the run

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from quantumd.cli.context import Context
@@ -44,8 +45,28 @@ def show(context: Context, _args: Namespace) -> int:
     backlog = sum(entry.resource["status"] in UNSETTLED for entry in entries)
     body = {key: root.get(key) for key in ("service", "version", "api_version", "plugin")}
     body |= {"endpoint": context.api.endpoint.text, "backlog": backlog} | counts | {"faults": faults}
+    body |= _drift_and_store(context)
     context.output.result(body, lambda: _status_lines(context, body, counts, faults))
     return 0
+
+
+def _drift_and_store(context: Context) -> dict[str, Any]:
+    """What was repaired since the daemon started, and whether its state can be written; None: it does not say."""
+    numbers: dict[str, float] = {}
+    with suppress(Refused):
+        for line in context.api.get("/metrics").text.splitlines():
+            name, _, number = line.rpartition(" ")
+            if name.startswith("quantumd_") and "{" not in name:
+                numbers[name] = float(number)
+    if not numbers.keys() >= {"quantumd_repairs_total", "quantumd_leftovers_total", "quantumd_store_up"}:
+        return {"drift": None, "store": None}
+    return {
+        "drift": {
+            "repaired": int(numbers["quantumd_repairs_total"]),
+            "leftovers_removed": int(numbers["quantumd_leftovers_total"]),
+        },
+        "store": "up" if numbers["quantumd_store_up"] else "down",
+    }
 
 
 def _entries(context: Context) -> Iterable[_Entry]:
@@ -103,6 +124,11 @@ def _status_lines(
         pairs.append((name, f"{sum(count.values())}{f' ({parts})' if parts else ''}"))
     backlog = body["backlog"]
     pairs.append(("backlog", f"{backlog} still to be carried out" if backlog else "nothing to be done"))
+    if body["drift"] is not None:
+        drift = body["drift"]
+        repaired = f"{drift['repaired']} repaired, {drift['leftovers_removed']} left over and removed, since its start"
+        pairs.append(("drift", repaired if any(drift.values()) else "none since its start"))
+        pairs.append(("store", style.status(body["store"])))
     pairs.append(("faults", style.bad(str(len(faults))) if faults else "none"))
     lines = details(f"{body['service']} {body['version']}", state, pairs, None, style)
     if faults:
