@@ -3,6 +3,7 @@
 # make test   every test (as root: they make network namespaces); TESTS=tests/store for some of them
 # make simulate SEEDS=20000 FIRST=0   the whole daemon on a simulated host and disk; a night's work
 # make soak   100,000 operations, hundreds of kill -9, thousands of pairs of crash points
+# make bench  how fast it is, against limits of the same run; bench-check fails where a goal is missed
 # make lint   ruff, formatting, types
 
 PYTHON ?= python3
@@ -44,6 +45,12 @@ simulate: $(VENV)/installed-test
 
 soak: root tools $(VENV)/installed-test
 	QUANTUMD_KILLS=500 QUANTUMD_CRASH_PAIRS=2000 QUANTUMD_SOAK=100000 $(BIN)/python -m pytest tests/crash tests/functional/test_kills.py
+
+bench: root tools $(VENV)/installed
+	$(BIN)/python benchmarks/run.py
+
+bench-check: root tools $(VENV)/installed
+	$(BIN)/python benchmarks/run.py --check
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
