@@ -318,6 +318,24 @@ class _NetworkPluginTests(TestCase):
         await self.bench.converge()
         self.assertEqual((), (await self.bench.plan()).changes, "and all is made again where a record comes back")
 
+    async def test_one_id_for_both(self) -> None:
+        """A network and a port may have the same id: ids are unique among their own kind."""
+        ident = "11111111-1111-4111-8111-111111111111"
+        network = self.bench.network(ident=ident)
+        port = Port(serial=0, id=ident, network_id=ident, created_at=_NOW, updated_at=_NOW)
+        self.bench.accept(partial(_put, port))
+        plugged = self.bench.plug(network, Form(id="a-tap", device=Device(create="tap")))
+        self.assertEqual(ident, plugged.port_id)
+        await self.bench.converge()
+        self.assertIn(self.bench.now(plugged).status, (AttachmentStatus.UP, AttachmentStatus.DOWN))
+        self.assertEqual((), (await self.bench.plan()).changes)
+        self.bench.unplug(plugged)
+        await self.bench.converge()
+        self.assertEqual((), (await self.bench.plan()).changes)
+        self.bench.delete(network)
+        await self.bench.converge()
+        await self.gone("both are gone")
+
     async def test_unknown_parent(self) -> None:
         """An attachment whose network fails in the same batch is blocked: it has no fault of its own."""
         network = self.bench.network()

@@ -15,7 +15,7 @@ from quantumd.plugins.linuxbridge.facts import Facts, Found
 from quantumd.plugins.linuxbridge.features import Features
 from quantumd.plugins.linuxbridge.judge import judge
 from quantumd.plugins.linuxbridge.look import leftovers, see_network, see_plug
-from quantumd.plugins.linuxbridge.marks import network_alias, port_alias, temporary
+from quantumd.plugins.linuxbridge.marks import network_alias, network_ident, port_alias, temporary
 from quantumd.plugins.linuxbridge.terms import Plug, plug_of
 from quantumd.plugins.linuxbridge.view import HostView
 from tests.core.support import World, named, tap, uplink
@@ -36,7 +36,8 @@ class LookTests(SynchronousTestCase):
         self.network: Network = self.world.network()
         self.bridge = Link(
             1, self.network.data["bridge"], IFF_UP | IFF_NOARP, 1500, kind="bridge",
-            altnames=(MARK + self.network.id,), alias=network_alias(self.network.id), detail=BridgeDetail(),
+            altnames=(MARK + network_ident(self.network.id),),
+            alias=network_alias(self.network.id), detail=BridgeDetail(),
         )  # fmt: skip
 
     def plug(self, form: Form, was_plugged: bool = True) -> Plug:
@@ -77,7 +78,7 @@ class LookTests(SynchronousTestCase):
 
     def test_half_made(self) -> None:
         """What a crash left under a temporary name is there, and not in order."""
-        half = Link(3, temporary(self.network.id), 0, kind="bridge")
+        half = Link(3, temporary(network_ident(self.network.id)), 0, kind="bridge")
         seen = see_network(facts(half), self.network)
         self.assertTrue(seen.present)
         self.assertTrue(seen.differences)

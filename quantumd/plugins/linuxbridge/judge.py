@@ -11,7 +11,7 @@ from quantumd.core.state import State
 from quantumd.host import netns
 from quantumd.host.netlink.parse import Link
 from quantumd.plugins.linuxbridge.features import Features
-from quantumd.plugins.linuxbridge.marks import made_here, marks
+from quantumd.plugins.linuxbridge.marks import made_here, marks, network_ident
 from quantumd.plugins.linuxbridge.terms import (
     Role,
     default_bridge,
@@ -44,7 +44,7 @@ def judge(state: State, change: RecordChange, view: HostView, features: Features
 def _bridge_name(state: State, network: Network, view: HostView) -> str:
     def taken(name: str) -> bool:
         link = view.find(name)
-        strange = link is not None and network.id not in marks(link)
+        strange = link is not None and network_ident(network.id) not in marks(link)
         return strange or state.owner("bridge", name) not in (None, network.id)
 
     return default_bridge(network.id, taken)

@@ -7,11 +7,12 @@ from typing import Any
 
 from quantumd.core.changes import Leftover
 from quantumd.core.model import Network
+from quantumd.core.names import MARK
 from quantumd.core.plan import Seen
 from quantumd.core.state import State
 from quantumd.host.netlink.parse import IFF_NOARP, BridgeDetail, Link, VlanDetail
 from quantumd.plugins.linuxbridge.facts import Facts
-from quantumd.plugins.linuxbridge.marks import describe, made_here, marks, owners, temporary
+from quantumd.plugins.linuxbridge.marks import describe, is_known, made_here, marks, network_ident, owners, temporary
 from quantumd.plugins.linuxbridge.terms import Plug, Role, bridge_of, mtu_of, remote_of
 
 
@@ -32,9 +33,9 @@ def plug_report(plug: Plug, link: Link | None) -> Mapping[str, Any]:
 
 def bridge_of_network(facts: Facts, network: Network) -> Link | None:
     """A network's bridge, if it is there and ours, whatever its name is now."""
-    for name in (bridge_of(network), f"quantum-{network.id}"):
+    for name in (bridge_of(network), MARK + network_ident(network.id)):
         link = facts.find(name)
-        if link is not None and link.kind == "bridge" and made_here(link) and network.id in marks(link):
+        if link is not None and link.kind == "bridge" and made_here(link) and network_ident(network.id) in marks(link):
             return link
     return None
 
@@ -43,7 +44,7 @@ def see_network(facts: Facts, network: Network) -> Seen:
     """What is seen of a network's bridge."""
     link = bridge_of_network(facts, network)
     if link is None:
-        if facts.find(temporary(network.id)) is not None:
+        if facts.find(temporary(network_ident(network.id))) is not None:
             return Seen(True, ("its bridge is half made",))
         return Seen(False, ("its bridge is gone",) if network.plugin else ())
     return Seen(True, tuple(bridge_differences(link, network)), plugin=network_report(network))
@@ -157,10 +158,6 @@ def leftovers(facts: Facts, state: State) -> tuple[Leftover, ...]:
     found = []
     for link in facts.links.values():
         whose = owners(link)
-        if whose and not any(_known(state, ident) for ident in whose):
+        if whose and not any(is_known(state, ident) for ident in whose):
             found.append(Leftover(describe(link), {"index": link.index, "marks": sorted(whose)}))
     return tuple(found)
-
-
-def _known(state: State, ident: str) -> bool:
-    return ident in state.networks or state.latest(ident) is not None

@@ -1,9 +1,9 @@
 """How this plugin knows its own on the host.
 
-Everything that it made or plugged has the altname ``quantum-<id>`` of its network or port; what it *made* also has
-an ifalias that begins with ``quantumd``, which is for people, tells a managed device from a foreign one, and is the
-only mark on kernels without altnames. A device is made under a temporary name, marked, and renamed: whatever has its
-final name without a mark is somebody else's.
+Everything that it made or plugged has the altname ``quantum-<port id>`` or ``quantum-net-<network id>``; what it
+*made* also has an ifalias that begins with ``quantumd``, which is for people, tells a managed device from a foreign
+one, and is the only mark on kernels without altnames. A device is made under a temporary name, marked, and renamed:
+whatever has its final name without a mark is somebody else's.
 """
 
 from __future__ import annotations
@@ -12,10 +12,24 @@ import hashlib
 import re
 
 from quantumd.core.names import MARK
+from quantumd.core.state import State
 from quantumd.host.netlink.parse import Link
 
-_ALIAS = re.compile(r"quantumd (?:network|port|tunnel) ([0-9a-f-]{36})\b")
+_ALIAS = re.compile(r"quantumd (network|port|tunnel) ([0-9a-f-]{36})\b")
 _ALIAS_PREFIX = "quantumd "
+_NETWORK = "net-"
+
+
+def network_ident(network_id: str) -> str:
+    """What a network is called in marks: a port may have the same id, since ids are unique among their kind only."""
+    return _NETWORK + network_id
+
+
+def is_known(state: State, ident: str) -> bool:
+    """Whether a record accounts for what bears that mark: a network, or something plugged into a port."""
+    if ident.startswith(_NETWORK):
+        return ident.removeprefix(_NETWORK) in state.networks
+    return state.latest(ident) is not None
 
 
 def network_alias(network_id: str) -> str:
@@ -39,9 +53,11 @@ def temporary(ident: str) -> str:
 
 
 def marks(link: Link) -> set[str]:
-    """The ids of the networks and ports that the device is marked for."""
+    """The ids of the ports, and :func:`network_ident` of the networks, that the device is marked for."""
     alias = _ALIAS.match(link.alias)
-    return _altmarks(link) | ({alias[1]} if alias else set())
+    if alias is None:
+        return _altmarks(link)
+    return _altmarks(link) | {alias[2] if alias[1] == "port" else network_ident(alias[2])}
 
 
 def owners(link: Link) -> set[str]:

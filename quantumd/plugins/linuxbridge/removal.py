@@ -18,7 +18,7 @@ from quantumd.host.netlink.wire import Request
 from quantumd.host.shield import unshield_strangers
 from quantumd.plugins.linuxbridge.facts import Facts, gather
 from quantumd.plugins.linuxbridge.look import bridge_of_network
-from quantumd.plugins.linuxbridge.marks import describe, made_here, marks, owners, temporary
+from quantumd.plugins.linuxbridge.marks import describe, made_here, marks, network_ident, owners, temporary
 from quantumd.plugins.linuxbridge.terms import Plug, Role, names_of, plug_of, remote_of
 
 Removal = Detach | RemovePort | RemoveNetwork | RemoveLeftover
@@ -144,7 +144,7 @@ def _devices(change: Removal) -> set[Device]:
             plug = plug_of(change.attachment, change.network)
             return {*plug.names, temporary(plug.ident)}
         case RemoveNetwork(network):
-            return {*names_of(network), temporary(network.id)}
+            return {*names_of(network), temporary(network_ident(network.id))}
         case RemoveLeftover():
             return {int(change.leftover.handle["index"])}
         case RemovePort():

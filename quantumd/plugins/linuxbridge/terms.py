@@ -14,6 +14,7 @@ from quantumd.core.model import Attachment, Device, Network, Tunnel
 from quantumd.core.names import MARK, derived
 from quantumd.host.netlink.parse import IpAddress
 from quantumd.host.netns import RUN_NETNS, Identity
+from quantumd.plugins.linuxbridge.marks import network_ident
 
 DEFAULT_MTU = 1500
 
@@ -132,7 +133,7 @@ def default_device(port_id: str, role: Role, taken: Callable[[str], bool]) -> st
 
 def names_of(network: Network) -> set[str]:
     """All names under which something of a network may be found on the host."""
-    return {bridge_of(network), MARK + network.id}
+    return {bridge_of(network), MARK + network_ident(network.id)}
 
 
 def mtu_of(network: Network) -> int:
