@@ -8,6 +8,7 @@ from attrs import frozen
 
 from quantumd.api.operations import Call, Handler, Reply, listed
 from quantumd.api.queries import page
+from quantumd.api.representations import issued_token
 from quantumd.api.representations import token as represent
 from quantumd.core.access import Role
 from quantumd.service.quantum import Quantum
@@ -48,7 +49,7 @@ class Administration:
         asked = call.body["token"]
         issued = await self.tokens.create(call.caller, asked["tenant_id"], Role(asked["role"]))
         return Reply(
-            body={"token": {**represent(issued.token), "secret": issued.secret}},
+            body={"token": issued_token(issued)},
             status=201,
             headers={"Location": f"/tokens/{issued.token.id}"},
         )

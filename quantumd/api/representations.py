@@ -9,6 +9,7 @@ from attrs import asdict
 
 from quantumd.core.model import Attachment, Device, Event, FaultRecord, Network, Port, Record, Token, Tunnel
 from quantumd.core.state import State
+from quantumd.service.tokens import Issued
 
 #: What a DELETE that has finished is answered with; no resource is ever listed with it.
 DELETED = "Deleted"
@@ -111,6 +112,12 @@ def attachment_entry_anywhere(record: Attachment) -> Representation:
 def token(record: Token) -> Representation:
     """A token, without its secret, which nobody has."""
     return {"id": record.id, "tenant_id": record.tenant_id, "role": record.role, "created_at": record.created_at}
+
+
+def issued_token(issued: Issued) -> Representation:
+    """A token at its making, the one time that its secret is told."""
+    record = issued.token
+    return {"id": record.id, "tenant_id": record.tenant_id, "role": record.role, "secret": issued.secret}
 
 
 def event(told: Event) -> Representation:

@@ -58,7 +58,6 @@ _TOKEN: Mapping[str, Json] = {
     "id": UUID,
     "tenant_id": _TEXT,
     "role": {"type": "string", "enum": [str(role) for role in Role]},
-    "created_at": _TIME,
 }
 _SECRET: Json = {"type": "string", "description": "What to send as 'Authorization: Bearer ...'; told this once"}
 _USAGE: Mapping[str, Json] = {
@@ -140,7 +139,7 @@ def shapes(takes: Capabilities) -> dict[str, Json]:
             "description": "Server-sent events: 'id' is a sequence number, 'event' is network, port or attachment and "
             "'data' an Event; an event 'reset' says that those after Last-Event-ID are gone: read everything again",
         },
-        "Token": _shape(_TOKEN),
+        "Token": _shape({**_TOKEN, "created_at": _TIME}),
         "TokenReply": _shape({"token": ref("Token")}),
         "Tokens": _list("tokens", ref("Token")),
         "IssuedToken": _shape({"token": _shape({**_TOKEN, "secret": _SECRET})}),

@@ -45,8 +45,8 @@ def veth(text: str) -> dict[str, Any]:
 def uplink(text: str) -> dict[str, Any]:
     """``DEVICE`` or ``DEVICE:VLAN``."""
     device, separator, vlan = text.partition(":")
-    if not device or (separator and not _is_number(vlan)):
-        raise ArgumentTypeError(f"{text!r} is not DEVICE[:VLAN], such as eth1 or eth1:100")
+    if not device or (separator and not (_is_number(vlan) and 1 <= int(vlan) <= 4094)):
+        raise ArgumentTypeError(f"{text!r} is not DEVICE[:VLAN], such as eth1 or eth1:100 (a VLAN is from 1 to 4094)")
     return {"device": {"name": device}} | ({"vlan": int(vlan)} if separator else {})
 
 

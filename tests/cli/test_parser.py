@@ -145,6 +145,7 @@ class WrongUsageTests(SynchronousTestCase):
         self.assertWrong("attachment plug n i --veth vm1", "is not NETNS:IFNAME")
         self.assertWrong("attachment plug n i --veth vm1:", "is not NETNS:IFNAME")
         self.assertWrong("attachment plug n i --uplink eth1:x", "is not DEVICE[:VLAN]")
+        self.assertWrong("attachment plug n i --uplink eth1:9999", "a VLAN is from 1 to 4094")
         self.assertWrong("attachment plug n i --uplink eth1:", "is not DEVICE[:VLAN]")
         self.assertWrong("attachment plug n i --vxlan 192.0.2.1", "is not REMOTE:VNI")
         self.assertWrong("attachment plug n i --tap --owner-uid root", "is not a whole number")
