@@ -358,8 +358,8 @@ def _cannot_take(host: Host, plug: Plug, link: Link | None) -> str | None:
 def _cannot_uplink(switch: Switch, host: Host, plug: Plug) -> str | None:
     link = uplink_of(host, plug)
     uplink = switch.port(link.name) if link is not None else None
-    if uplink is not None and UPLINK not in uplink.external_ids:
-        return f"The {describe(switch, uplink)} is somebody else's; take it out of there first."
+    if uplink is not None and uplink.external_ids.get(UPLINK) != plug.device:
+        return f"The {describe(switch, uplink)} is there for something else; take it out of there first."
     if uplink is None and (problem := _cannot_take(host, plug, link)) is not None:
         return problem
     name = provider_of(plug.device)

@@ -7,12 +7,13 @@ from typing import Any
 
 from quantumd.core.changes import Leftover
 from quantumd.core.model import Network
+from quantumd.core.names import MARK
 from quantumd.core.plan import Seen
 from quantumd.core.state import State
 from quantumd.host.netlink.parse import Link
 from quantumd.host.ovsdb.replica import Row
 from quantumd.plugins.linuxbridge.marks import describe as describe_link
-from quantumd.plugins.linuxbridge.marks import marks, temporary
+from quantumd.plugins.linuxbridge.marks import is_known, marks, temporary
 from quantumd.plugins.ovs.devices import Host
 from quantumd.plugins.ovs.isolation import is_access
 from quantumd.plugins.ovs.rows import outside
@@ -33,6 +34,9 @@ def network_report(switch: Switch, network: Network) -> Mapping[str, Any]:
 
 def see_network(switch: Switch, network: Network) -> Seen:
     """What is seen of a network: it is a VLAN of the integration bridge, so that there is nothing else to look at."""
+    problem = network_problem(network)
+    if problem is not None:
+        return Seen(False, (problem,))
     if switch.bridge(switch.integration) is None:
         return Seen(False, (f"the bridge {switch.integration} is gone",) if network.plugin else ())
     problem = bridge_problem(switch)
@@ -44,6 +48,13 @@ def see_network(switch: Switch, network: Network) -> Seen:
         was = ", ".join(f"{name} {value}" for name, value in network.plugin.items())
         return Seen(bool(was), (f"its ports are set up for {was}",) if was else (), plugin=report)
     return Seen(True, plugin=report)
+
+
+def network_problem(network: Network) -> str | None:
+    """Why a network cannot be on this switch; None: it can."""
+    if vlan_of(network):
+        return None
+    return "it was accepted with another plugin and has no VLAN; delete it, or set [quantumd] plugin as it was"
 
 
 def bridge_problem(switch: Switch) -> str | None:
@@ -373,21 +384,25 @@ def no_way_out(switch: Switch, plug: Plug, port: Row) -> str | None:
 # --- what is left over
 
 
-def leftovers(switch: Switch, host: Host, state: State) -> tuple[Leftover, ...]:
-    """What bears our mark, and that no record accounts for."""
-    found: dict[str, str] = {}
-    for ident in switch.replica.keys("Port", "mark"):
-        if state.latest(ident) is None:
-            found[ident] = ", ".join(sorted(describe(switch, port) for port in switch.marked(ident)))
-    for link in host.facts.links.values():
-        for ident in marks(link):
-            if state.latest(ident) is None and ident not in state.networks:
-                found.setdefault(ident, describe_link(link))
-    lost = [Leftover(what, {"mark": ident}) for ident, what in found.items()]
-    for device in switch.replica.keys("Bridge", "uplink"):
+def suspects(switch: Switch, host: Host) -> list[str]:
+    """The ids in marks of ours, on ports and on devices, and (``uplink/DEVICE``) provider bridges."""
+    idents = set(switch.replica.keys("Port", "mark"))
+    idents.update(ident for link in host.facts.links.values() for ident in marks(link))
+    return [*idents, *(f"uplink/{device}" for device in switch.replica.keys("Bridge", "uplink"))]
+
+
+def unaccounted(switch: Switch, host: Host, state: State, suspect: str) -> Leftover | None:
+    """What one of the suspects is, where no record accounts for it."""
+    kind, slash, device = suspect.partition("/")
+    if slash:
         bridge = switch.uplink_bridge(device)
-        if bridge is not None and not any(
-            mark_of(port) for uuid in bridge.ports if (port := switch.replica.get("Port", uuid)) is not None
-        ):
-            lost.append(Leftover(f"OVS bridge {bridge.name}", {"uplink": device}))
-    return tuple(lost)
+        ports = (switch.replica.get("Port", uuid) for uuid in bridge.ports) if bridge is not None else ()
+        if bridge is None or any(port is not None and mark_of(port) is not None for port in ports):
+            return None
+        return Leftover(f"OVS bridge {bridge.name}", {kind: device})
+    if is_known(state, suspect):
+        return None
+    found = sorted(describe(switch, port) for port in switch.marked(suspect))
+    link = host.facts.find(MARK + suspect)
+    found += [describe_link(link)] if link is not None else []
+    return Leftover(", ".join(found) or f"a device of port {suspect}", {"mark": suspect})

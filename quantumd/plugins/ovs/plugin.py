@@ -5,10 +5,11 @@ The switch is spoken to by its database alone; the kernel is asked for the devic
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -20,13 +21,14 @@ from quantumd.core.changes import (
     EnsureNetwork,
     EnsurePort,
     Failed,
+    Leftover,
     Outcome,
     RecordChange,
     RemoveLeftover,
     RemoveNetwork,
     RemovePort,
 )
-from quantumd.core.model import Attachment, Json, Key, Kind, Network, Port
+from quantumd.core.model import Attachment, Json, Key, Kind, Network, Port, Record
 from quantumd.core.names import ifname_problem
 from quantumd.core.plan import Observed, Seen
 from quantumd.core.state import State
@@ -43,7 +45,15 @@ from quantumd.plugins.ovs.attach import Tools, attach, names_of
 from quantumd.plugins.ovs.backend import Backend
 from quantumd.plugins.ovs.features import Features, probe
 from quantumd.plugins.ovs.judge import LAST_VLAN, Judge
-from quantumd.plugins.ovs.look import bridge_problem, leftovers, network_report, see_network, see_plug
+from quantumd.plugins.ovs.look import (
+    bridge_problem,
+    network_problem,
+    network_report,
+    see_network,
+    see_plug,
+    suspects,
+    unaccounted,
+)
 from quantumd.plugins.ovs.removal import remove
 from quantumd.plugins.ovs.tables import Switch
 from quantumd.plugins.ovs.terms import Plug, Role, plug_of
@@ -56,6 +66,11 @@ SETTINGS: Mapping[str, Any] = {
     "certificate": "",
     "ca_cert": "",
 }
+
+#: How many records are looked at before the reactor may do something else: some milliseconds.
+_SLICE = 50
+
+_T = TypeVar("_T")
 
 _OPTIONS = {
     "type": "object",
@@ -209,12 +224,11 @@ class OvsPlugin:
         self._state = state
         switch = await self._backend.up_to_date()
         records = [record for key in (state.every_key() if keys is None else keys) if (record := state.get(key))]
-        plugs = {
-            record.key: plug_of(record, state.networks[record.network_id])
-            for record in records
-            if isinstance(record, Attachment)
-        }
-        self._watch(switch, records, plugs)
+        plugs: dict[Key, Plug] = {}
+        async for record in self._in_slices(records):
+            if isinstance(record, Attachment):
+                plugs[record.key] = plug_of(record, state.networks[record.network_id])
+            self._watch(switch, record, plugs)
         if keys is None:
             self._interests.keep(state.every_key())
         else:
@@ -223,30 +237,46 @@ class OvsPlugin:
                     self._interests.forget(key)
         names = None if keys is None else {name for plug in plugs.values() for name in names_of(switch, plug)}
         host = await self._thread.call(devices.look, names, list(plugs.values()), self._features.altnames)
-        switch = self._backend.present()
         seen: dict[Key, Seen] = {}
-        for record in records:
-            if isinstance(record, Network):
-                seen[record.key] = see_network(switch, record)
-            elif isinstance(record, Port):
-                seen[record.key] = Seen(not record.going)
-            else:
-                seen[record.key] = see_plug(switch, host, plugs[record.key])
-        return Observed(seen, leftovers(switch, host, state) if keys is None else ())
+        async for record in self._in_slices(records):
+            seen[record.key] = self._see(host, record, plugs)
+        found: list[Leftover] = []
+        if keys is None:
+            async for suspect in self._in_slices(suspects(self._backend.present(), host)):
+                leftover = unaccounted(self._backend.present(), host, state, suspect)
+                found += [leftover] if leftover is not None else []
+        return Observed(seen, tuple(found))
 
-    def _watch(self, switch: Switch, records: Iterable[Network | Port | Attachment], plugs: Mapping[Key, Plug]) -> None:
-        for record in records:
-            if isinstance(record, Network):
-                self._interests.watch(record.key, {f"bridge/{switch.integration}", f"port/{switch.integration}"})
-        for key, plug in plugs.items():
-            topics = {f"mark/{plug.ident}", f"port/{plug.port}", *names_of(switch, plug)}
-            if plug.role is Role.BOUND:
-                topics.add(f"iface/{plug.attachment.id}")
-            if plug.role is Role.UPLINK:
-                topics |= {f"uplink/{plug.device}", f"port/{plug.device}"}
-            if plug.place is not None and plug.place.name is not None:
-                topics.add(f"netns/{plug.place.name}")
-            self._interests.watch(key, topics)
+    async def _in_slices(self, items: Collection[_T]) -> AsyncIterator[_T]:
+        """The items one by one, with a pause for the reactor now and then: there may be ten thousand."""
+        for place, item in enumerate(items, 1):
+            yield item
+            if place % _SLICE == 0:
+                await deferLater(self._reactor, 0)
+
+    def _see(self, host: devices.Host, record: Record, plugs: Mapping[Key, Plug]) -> Seen:
+        switch = self._backend.present()
+        if isinstance(record, Network):
+            return see_network(switch, record)
+        if isinstance(record, Port):
+            return Seen(not record.going)
+        return see_plug(switch, host, plugs[record.key])
+
+    def _watch(self, switch: Switch, record: Record, plugs: Mapping[Key, Plug]) -> None:
+        """From now on, tell of what concerns the record."""
+        if isinstance(record, Network):
+            self._interests.watch(record.key, {f"bridge/{switch.integration}", f"port/{switch.integration}"})
+        plug = plugs.get(record.key)
+        if plug is None:
+            return
+        topics = {f"mark/{plug.ident}", f"port/{plug.port}", *names_of(switch, plug)}
+        if plug.role is Role.BOUND:
+            topics.add(f"iface/{plug.attachment.id}")
+        if plug.role is Role.UPLINK:
+            topics |= {f"uplink/{plug.device}", f"port/{plug.device}"}
+        if plug.place is not None and plug.place.name is not None:
+            topics.add(f"netns/{plug.place.name}")
+        self._interests.watch(record.key, topics)
 
     def apply(self, changes: Sequence[Change]) -> Deferred[Sequence[Outcome]]:
         """See INetworkPlugin."""
@@ -294,8 +324,8 @@ class OvsPlugin:
 
 
 def _ensured(switch: Switch, network: Network) -> Outcome:
-    problem = bridge_problem(switch)
-    return Done(network_report(switch, network)) if problem is None else Failed(f"{problem}.")
+    problem = bridge_problem(switch) or network_problem(network)
+    return Done(network_report(switch, network)) if problem is None else Failed(f"{problem[0].upper()}{problem[1:]}.")
 
 
 def _capabilities(features: Features) -> Capabilities:

@@ -54,20 +54,21 @@ class Rows:
         added = self._insert(interface, self._port(plug, str(interface["name"])))
         self._added[self._integration().uuid].append(added)
 
-    def patch(self, plug: Plug, interface: Mapping[str, Any], device: str, ifindex: int) -> None:
+    def patch(self, plug: Plug, interface: Mapping[str, Any], name: str, ifindex: int) -> None:
         """Join the integration bridge to the provider bridge of a device, which is made where there is none.
 
-        ``interface`` is the near end's. The external VLAN is known to the far end only, so that it need not be the
+        ``interface`` is the near end's; ``name`` and ``ifindex`` are the device's, which the caller may have named by
+        an altname. The external VLAN is known to the far end only, so that it need not be the
         network's.
         """
-        near, far = plug.port, far_end(plug.port)
+        near, far, device = plug.port, far_end(plug.port), plug.device
         if self._switch.port(near) is None:
             self.plug(plug, interface)
         ports = self._ports_of_provider(device)
-        if self._switch.port(device) is None and device not in self._uplinks:
-            self._uplinks.add(device)
-            taken = {"name": device, "external_ids": {IFINDEX: str(ifindex)}}
-            ports.append(self._insert(taken, {"name": device, "external_ids": {UPLINK: device, MADE: "true"}}))
+        if self._switch.port(name) is None and name not in self._uplinks:
+            self._uplinks.add(name)
+            taken = {"name": name, "external_ids": {IFINDEX: str(ifindex)}}
+            ports.append(self._insert(taken, {"name": name, "external_ids": {UPLINK: device, MADE: "true"}}))
         if self._switch.port(far) is None:
             row = {"name": far, "external_ids": _marks(plug), **outside(plug)}
             ids = {PORT: plug.ident, NETWORK: plug.attachment.network_id}

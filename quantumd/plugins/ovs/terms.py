@@ -69,7 +69,7 @@ def plug_of(attachment: Attachment, network: Network) -> Plug:
         assert form.device is not None
         port = form.device.name or ""
     elif role is not Role.BOUND:
-        port = str(data["patch" if role is Role.UPLINK else "device"])
+        port = str(data.get("patch" if role is Role.UPLINK else "device", ""))
     place = None
     if role in (Role.VETH, Role.INTERNAL):
         assert form.device is not None
@@ -90,8 +90,8 @@ def role_of(attachment: Attachment) -> Role:
 
 
 def vlan_of(network: Network) -> int:
-    """The VLAN that a network has on the integration bridge."""
-    return int(network.data["vlan"])
+    """The VLAN that a network has on the integration bridge; 0 where it was accepted with another plugin."""
+    return int(network.data.get("vlan", 0))
 
 
 def provider_of(device: str) -> str:
