@@ -51,8 +51,9 @@ class TokenTests(_Case):
         self.assertEqual(made.headers["location"], f"/tokens/{token['id']}")
         listed = self.get("/tokens", **ADMIN)
         secret = token.pop("secret")
-        self.assertEqual(listed.json, {"tokens": [token]})
-        self.assertEqual(self.get(made.headers["location"], **ADMIN).json, {"token": token})
+        (entry,) = listed.json["tokens"]
+        self.assertEqual(entry, token | {"created_at": entry["created_at"]})
+        self.assertEqual(self.get(made.headers["location"], **ADMIN).json, {"token": entry})
         mine = {"Authorization": f"Bearer {secret}"}
         self.assertEqual(self.get("/networks", **mine).status, 200)
         gone = self.delete(f"/tokens/{token['id']}", **ADMIN)
