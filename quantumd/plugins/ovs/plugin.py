@@ -223,18 +223,19 @@ class OvsPlugin:
     async def _discover(self, state: State, keys: Collection[Key] | None) -> Observed:
         self._state = state
         switch = await self._backend.up_to_date()
-        records = [record for key in (state.every_key() if keys is None else keys) if (record := state.get(key))]
+        records: list[Record] = []
         plugs: dict[Key, Plug] = {}
-        async for record in self._in_slices(records):
+        async for key in self._in_slices(state.every_key() if keys is None else keys):
+            record = state.get(key)
+            if record is None:
+                self._interests.forget(key)
+                continue
+            records.append(record)
             if isinstance(record, Attachment):
-                plugs[record.key] = plug_of(record, state.networks[record.network_id])
+                plugs[key] = plug_of(record, state.networks[record.network_id])
             self._watch(switch, record, plugs)
         if keys is None:
-            self._interests.keep(state.every_key())
-        else:
-            for key in keys:
-                if state.get(key) is None:
-                    self._interests.forget(key)
+            self._interests.keep([*plugs, *(Key(Kind.NETWORK, ident) for ident in state.networks)])
         names = None if keys is None else {name for plug in plugs.values() for name in names_of(switch, plug)}
         host = await self._thread.call(devices.look, names, list(plugs.values()), self._features.altnames)
         seen: dict[Key, Seen] = {}
@@ -247,7 +248,7 @@ class OvsPlugin:
                 found += [leftover] if leftover is not None else []
         return Observed(seen, tuple(found))
 
-    async def _in_slices(self, items: Collection[_T]) -> AsyncIterator[_T]:
+    async def _in_slices(self, items: Iterable[_T]) -> AsyncIterator[_T]:
         """The items one by one, with a pause for the reactor now and then: there may be ten thousand."""
         for place, item in enumerate(items, 1):
             yield item
