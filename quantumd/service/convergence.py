@@ -215,6 +215,9 @@ class Convergence:
         fresh = [key for key, forced in keys.items() if forced or not self._pauses.unchanged(key, observed.of(key))]
         plan = make_plan(state, observed, fresh, self._busy.difference(keys))
         await self._carry_out(state, observed, plan, held)
+        for key in plan.settled:
+            # While this round held what was in order, others were blocked on it.
+            self._release(key)
         for key in keys:
             if state.get(key) is None:
                 self._pauses.clear(key)
