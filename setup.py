@@ -31,7 +31,7 @@ setup(
     package_data={"quantumd": ["py.typed"]},
     data_files=[
         ("share/doc/quantumd", ["quantumd.conf.example"]),
-        ("lib/systemd/system", ["data/systemd/quantumd.service"]),
+        ("lib/systemd/system", ["data/quantumd.service"]),
         ("lib/tmpfiles.d", ["data/tmpfiles/quantumd.conf"]),
         ("lib/sysusers.d", ["data/sysusers/quantumd.conf"]),
         ("share/bash-completion/completions", ["data/completion/quantumctl.bash"]),

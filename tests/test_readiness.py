@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from quantumd.readiness import Readiness
 
-UNIT = Path(__file__).parent.parent / "data" / "systemd" / "quantumd.service"
+UNIT = Path(__file__).parent.parent / "data" / "quantumd.service"
 
 
 class ReadinessTests(SynchronousTestCase):

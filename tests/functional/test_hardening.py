@@ -63,7 +63,7 @@ class GroupTests(DaemonCase):
 
 
 class CapabilityTests(DaemonCase):
-    """As a user with nothing but the capabilities of ``data/systemd/quantumd.service``, in a namespace of its own."""
+    """As a user with nothing but the capabilities of ``data/quantumd.service``, in a namespace of its own."""
 
     def test_as_nobody(self) -> None:
         name = f"qd-cap-{uuid.uuid4().hex[:8]}"
