@@ -164,6 +164,8 @@ def play(tell: Narrator) -> None:
 
 def private_switch(stack: ExitStack, work: Path) -> list[str]:
     """An Open vSwitch that is nobody else's; gives the options of a daemon that is to use it."""
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise ScratchFailed("the userspace datapath of Open vSwitch needs /dev/net/tun, which you may not open")
     switch = OpenVSwitch(stack.enter_context(Lab()), None)
     switch.start()
     config = work / "quantumd.conf"

@@ -65,11 +65,13 @@ def bridge_problem(switch: Switch) -> str | None:
     if local.error is not None:
         return f"Open vSwitch says of bridge {bridge.name}: {local.error}"
     if local.ofport is None or local.ofport < 0:
-        return (
-            f"Open vSwitch could not make bridge {bridge.name} with datapath type "
-            f"{bridge.datapath_type or 'system'!r}; is its kernel module there (modprobe openvswitch)? Else use "
-            "datapath_type = netdev"
+        way_out = (
+            "may it open /dev/net/tun?"
+            if bridge.datapath_type == _USERSPACE
+            else "is its kernel module there (modprobe openvswitch)? Else use datapath_type = netdev"
         )
+        datapath = bridge.datapath_type or "system"
+        return f"Open vSwitch could not make bridge {bridge.name} with datapath type {datapath!r}; {way_out}"
     return None
 
 
