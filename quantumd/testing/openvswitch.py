@@ -111,9 +111,9 @@ class OpenVSwitch:
         """End ovs-vswitchd. What it forwards with goes with it."""
         self._stop("ovs-vswitchd", how)
 
-    def signal_server(self, number: signal.Signals) -> None:
-        """Send a signal to ovsdb-server."""
-        self._running["ovsdb-server"].send_signal(number)
+    def signal(self, program: str, number: signal.Signals) -> None:
+        """Send a signal to ``ovsdb-server`` or ``ovs-vswitchd``."""
+        self._running[program].send_signal(number)
 
     def vsctl(self, *words: str) -> str:
         """Run ``ovs-vsctl`` on this switch, as an administrator or a hypervisor does."""
