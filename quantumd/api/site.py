@@ -41,6 +41,7 @@ class ApiSite(Site):
 
     protocol = ApiChannel  # type: ignore[assignment]
     requestFactory = ApiRequest
+    noisy = False  # the daemon says itself where it listens, in one line
 
     def __init__(
         self,

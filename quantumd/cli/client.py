@@ -191,7 +191,7 @@ def _refusal(problem: Mapping[str, Any], status: int, *, with_token: bool) -> Re
     lines = [
         f"{error.get('path')}: {error.get('message')}"
         for error in (errors if isinstance(errors, list) else [])
-        if isinstance(error, dict)
+        if isinstance(error, dict) and str(error.get("message")) not in detail
     ]
     return Refused(name, detail, lines)
 
