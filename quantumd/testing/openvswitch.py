@@ -111,7 +111,7 @@ class OpenVSwitch:
         """End ovs-vswitchd. What it forwards with goes with it."""
         self._stop("ovs-vswitchd", how)
 
-    def signal(self, program: str, number: signal.Signals) -> None:
+    def send_signal(self, program: str, number: signal.Signals) -> None:
         """Send a signal to ``ovsdb-server`` or ``ovs-vswitchd``."""
         self._running[program].send_signal(number)
 

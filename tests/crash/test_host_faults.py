@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from quantumd.core.changes import Change
-from quantumd.core.model import Attachment
+from quantumd.core.model import Attachment, Kind
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.testing.lab import Lab
 from tests.crash.host import devices, wrong
@@ -25,7 +25,8 @@ from tests.tally import tell
 
 
 class HostFaultTests(SynchronousTestCase):
-    faults = 0
+    #: How many were made, and how many of them ended as they should.
+    faults = well_ended = 0
 
     def setUp(self) -> None:
         self.lab = Lab()
@@ -41,7 +42,8 @@ class HostFaultTests(SynchronousTestCase):
 
     @classmethod
     def tearDownClass(cls) -> None:
-        tell("host faults", faults=cls.faults, lost=0, leaked=0, strangers_touched=0)
+        if cls.well_ended == cls.faults:
+            tell("host faults", faults=cls.faults, lost=0, leaked=0, strangers_touched=0)
 
     def with_machine(self, work: Callable[[Machine], None]) -> None:
         """Do that on a host with a tap, a veth and somebody's device plugged in."""
@@ -64,6 +66,7 @@ class HostFaultTests(SynchronousTestCase):
                 rtnl.close()
 
         self.host.inside(inside)
+        type(self).well_ended += 1
 
     def well(self, machine: Machine) -> None:
         """All is as it should be."""
@@ -119,6 +122,39 @@ class HostFaultTests(SynchronousTestCase):
 
     def test_tap_mtu(self) -> None:
         self.repaired("link set {tap} mtu 1300")
+
+    def test_foreign_mtu(self) -> None:
+        """A device that is somebody's own keeps the MTU that they give it."""
+
+        def work(machine: Machine) -> None:
+            self.host.ip("link set own0 mtu 1300")
+            self.assertTrue(machine.rest())
+            self.well(machine)
+            self.assertIn(" mtu 1300 ", self.host.ip("link show own0"))
+            repaired = [event for event in machine.store.events(0) or () if event.action == "repaired"]
+            # The kernel lowers the bridge's with it, and that one is ours.
+            self.assertEqual([], [event for event in repaired if event.kind is not Kind.NETWORK])
+
+        self.with_machine(work)
+
+    def test_busy(self) -> None:
+        """A device that has something else on it cannot be plugged (EBUSY): the fault says so; later it is plugged."""
+
+        def work(machine: Machine) -> None:
+            self.host.ip("link set own0 nomaster")
+            self.host.ip("link add link own0 name upon0 type macvlan")
+            machine.rest(5.0)
+            failed = self.one(machine, "vm3")
+            self.assertEqual("Failed", failed.status)
+            assert failed.fault is not None
+            self.assertIn("own0", failed.fault.message)
+            self.assertIn("take it out of that first", failed.fault.message)
+            self.assertIn("upon0", devices(self.rtnl))
+            self.host.ip("link del upon0")
+            self.assertTrue(machine.rest())
+            self.well(machine)
+
+        self.with_machine(work)
 
     def test_foreign_taken_out(self) -> None:
         self.repaired("link set own0 nomaster")

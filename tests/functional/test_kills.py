@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from tests.functional.linux import LinuxCase
+from tests.functional.ovs import OvsCase
 from tests.tally import tell
 
 #: ``make soak`` takes hundreds.
@@ -71,12 +72,14 @@ class Worker:
         return shown
 
 
-class KillTests(LinuxCase):
+class LinuxBridgeKills(LinuxCase):
+    kills = KILLS
+
     def test_kills(self) -> None:
         """Whatever was answered is there after each kill; in the end, so is the host, and then nothing is left."""
         blue = self.network("blue")
         worker, choose = Worker(self, blue, seed=1), random.Random(2)
-        for number in range(KILLS):
+        for number in range(self.kills):
             stop = threading.Event()
             thread = threading.Thread(target=worker.work, args=(stop,))
             thread.start()
@@ -90,7 +93,7 @@ class KillTests(LinuxCase):
             possible = [worker.plugged] + ([worker.doubt[1]] if worker.doubt is not None else [])
             self.assertIn(found, possible, f"after kill {number + 1}")
             worker.plugged, worker.doubt = found, None
-        self.assertGreater(worker.answered, KILLS, "the daemon had something to do")
+        self.assertGreater(worker.answered, self.kills, "the daemon had something to do")
         for port, ident in worker.plugged.items():
             if ident is not None:
                 plugged = {"network_id": blue, "port_id": port}
@@ -98,4 +101,8 @@ class KillTests(LinuxCase):
                 self.unplug(plugged)
         self.delete(blue)
         self.is_as_before()
-        tell("kill -9", kills=KILLS, answered=worker.answered, lost=0, leaked=0)
+        tell(f"kill -9, {type(self).__name__}", kills=self.kills, answered=worker.answered, lost=0, leaked=0)
+
+
+class OvsKills(OvsCase, LinuxBridgeKills):
+    kills = KILLS // 3

@@ -118,13 +118,13 @@ class RebootTests(PluggedCase):
 class HangingTests(PluggedCase):
     def hangs(self, program: str) -> None:
         """It is stopped, not ended: that is noticed, what was accepted waits, and is done when it goes on."""
-        self.switch.signal(program, signal.SIGSTOP)
+        self.switch.send_signal(program, signal.SIGSTOP)
         waiting = self.plug(self.blue, "waiting", wait=0, device={"create": "tap"})
         eventually(lambda: self.answers(503), "it is noticed", 10)
         answer = self.call("POST", "/networks", {"network": {"name": "later"}})
         self.assertEqual((500, "/faults/ServiceUnavailable"), (answer.status, answer.body["type"]))
         self.assertEqual("blue", self.ask("GET", f"/networks/{self.blue}")["network"]["name"])
-        self.switch.signal(program, signal.SIGCONT)
+        self.switch.send_signal(program, signal.SIGCONT)
         eventually(lambda: self.answers(200), "it is back", 10)
         self.settles(waiting, "Attached/DOWN")
         self.plugged()

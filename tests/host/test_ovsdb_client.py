@@ -227,11 +227,11 @@ class ReconnectTests(ClientCase):
     async def test_hangs(self) -> None:
         """A server that stands still is noticed within 5 s, and gone back to when it moves again."""
         client, heard = await self.connected()
-        self.switch.signal("ovsdb-server", signal.SIGSTOP)
+        self.switch.send_signal("ovsdb-server", signal.SIGSTOP)
         began = time.monotonic()
         await eventually(lambda: heard.losses, "the silence is noticed", 6)
         self.assertLess(time.monotonic() - began, 5)
-        self.switch.signal("ovsdb-server", signal.SIGCONT)
+        self.switch.send_signal("ovsdb-server", signal.SIGCONT)
         await eventually(lambda: client.replica, "it is back")
 
     async def test_stop(self) -> None:

@@ -294,4 +294,6 @@ class _Attaching:
 def _reason(refused: Reply) -> str:
     if refused.errno == errno.EXFULL:
         return f"its bridge has the {MAX_PORTS} ports that a Linux bridge takes; unplug something first"
+    if refused.errno == errno.EBUSY:
+        return "something else has it, such as a macvlan, a bond or another switch; take it out of that first"
     return refused.reason
