@@ -323,6 +323,32 @@ class EndTests(DaemonCase):
         self.assertEqual(202, after.status)
         self.assertEqual(there | {after.body["network"]["id"]}, self.networks())
 
+    def test_read_only(self) -> None:
+        """On a file system that is read-only it does not start, and says so in a line; later, all is there."""
+        process = self.start()
+        made = self.call("POST", "/networks", {"network": {"name": "before"}}).body["network"]["id"]
+        self.terminate(process)
+        directory = self.state.parent
+        script = f'mount --bind {directory} {directory} && mount -o remount,bind,ro {directory} && exec "$@"'
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", script, "sh", *self.command()],
+            env=self.environ(),
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        self.assertEqual(1, done.returncode, said)
+        last = said.splitlines()[-1]
+        self.assertRegex(
+            last, f"^quantumd: the state file {self.state} .*Read-only file system.*make its directory writable"
+        )
+        self.assertNotIn("Traceback", said)
+        self.start()
+        self.assertIn(made, self.networks())
+
     def _until_full(self) -> Any:
         """Make networks until one is refused."""
         for _ in range(100):
