@@ -45,7 +45,7 @@ def _by_group(rtnl: Rtnl, indexes: list[int]) -> dict[int, Reply]:
                 result[index] = Reply()
             elif reply.ok:
                 moved.add(index)
-        members = {link.index for link in rtnl.all_links() if link.group == group}
+        members = rtnl.members(group)
         if members <= moved:
             if not members or rtnl.one(messages.delete_group(group)).ok:
                 result.update((index, Reply()) for index in moved)

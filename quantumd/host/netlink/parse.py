@@ -12,7 +12,7 @@ import struct
 
 from attrs import frozen
 
-from quantumd.host.netlink.wire import Message, attributes, text
+from quantumd.host.netlink.wire import Message, attributes, chosen, text
 
 RTM_NEWLINK = 16
 RTM_DELLINK = 17
@@ -35,6 +35,12 @@ _U32 = struct.Struct("=I")
 _U16 = struct.Struct("=H")
 _BE16 = struct.Struct(">H")
 _S32 = struct.Struct("=i")
+
+# What is read of a link (IFLA_*), of its IFLA_LINKINFO, and of its IFLA_INFO_SLAVE_DATA in a bridge.
+_LINK = frozenset((1, 3, 4, 5, 10, 18, 20, 27, 33, 37, 52))
+_GROUP = frozenset((27,))
+_LINKINFO = frozenset((1, 2, 4, 5))
+_ISOLATED = frozenset((33,))
 
 _AF_BRIDGE = 7
 _RTN_UNICAST = 1
@@ -156,58 +162,44 @@ def link(message: Message) -> Link | None:
     family, _, index, flags, _ = _IFINFO.unpack_from(body)
     if family == _AF_BRIDGE:
         return None
-    name = mac = kind = slave_kind = alias = ""
-    mtu = master = group = below = 0
-    netnsid: int | None = None
-    carrier = isolated = False
-    altnames: tuple[str, ...] = ()
-    detail: Detail | None = None
-    for attribute, payload in attributes(body, 16):
-        if attribute == 3:
-            name = text(payload)
-        elif attribute == 1:
-            mac = payload.hex(":")
-        elif attribute == 4:
-            (mtu,) = _U32.unpack(payload)
-        elif attribute == 5:
-            (below,) = _U32.unpack(payload)
-        elif attribute == 10:
-            (master,) = _U32.unpack(payload)
-        elif attribute == 18:
-            kind, slave_kind, detail, isolated = _linkinfo(payload)
-        elif attribute == 20:
-            alias = text(payload)
-        elif attribute == 27:
-            (group,) = _U32.unpack(payload)
-        elif attribute == 33:
-            carrier = payload[0] == 1
-        elif attribute == 37:
-            (netnsid,) = _S32.unpack(payload)
-        elif attribute == 52:
-            altnames = tuple(text(value) for prop, value in attributes(payload) if prop == 53)
+    found = chosen(body, _LINK, 16)
+    kind, slave_kind, detail, isolated = _linkinfo(found[18]) if 18 in found else ("", "", None, False)
+    altnames = tuple(text(value) for prop, value in attributes(found[52]) if prop == 53) if 52 in found else ()
     return Link(
-        index, name, flags, mtu, mac, kind, master, slave_kind, group, carrier, altnames, alias, below, netnsid,
-        isolated, detail,
-    )  # fmt: skip
+        index,
+        name=text(found.get(3, b"")),
+        flags=flags,
+        mtu=_u32(found, 4),
+        mac=found[1].hex(":") if 1 in found else "",
+        kind=kind,
+        master=_u32(found, 10),
+        slave_kind=slave_kind,
+        group=_u32(found, 27),
+        carrier=found.get(33, b"\0")[0] == 1,
+        altnames=altnames,
+        alias=text(found.get(20, b"")),
+        link=_u32(found, 5),
+        link_netnsid=_S32.unpack(found[37])[0] if 37 in found else None,
+        isolated=isolated,
+        detail=detail,
+    )
+
+
+def link_group(message: Message) -> tuple[int, int]:
+    """Of RTM_NEWLINK, which device it is about (0: of none) and the group that it is in, and nothing else."""
+    return link_index(message), _u32(chosen(message.body, _GROUP, 16), 27)
+
+
+def _u32(found: dict[int, bytes], attribute: int) -> int:
+    return int(_U32.unpack(found[attribute])[0]) if attribute in found else 0
 
 
 def _linkinfo(payload: bytes) -> tuple[str, str, Detail | None, bool]:
-    kind = slave_kind = ""
-    data = slave_data = b""
-    for attribute, value in attributes(payload):
-        if attribute == 1:
-            kind = text(value)
-        elif attribute == 2:
-            data = value
-        elif attribute == 4:
-            slave_kind = text(value)
-        elif attribute == 5:
-            slave_data = value
-    reader = _DETAILS.get(kind)
+    found = chosen(payload, _LINKINFO)
+    kind, slave_kind = text(found.get(1, b"")), text(found.get(4, b""))
+    reader, data = _DETAILS.get(kind), found.get(2)
     detail = reader(dict(attributes(data))) if reader and data else None
-    isolated = False
-    if slave_kind == "bridge":
-        isolated = any(attribute == 33 and value[0] == 1 for attribute, value in attributes(slave_data))
+    isolated = slave_kind == "bridge" and chosen(found.get(5, b""), _ISOLATED).get(33, b"\0")[0] == 1
     return kind, slave_kind, detail, isolated
 
 

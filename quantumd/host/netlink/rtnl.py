@@ -149,6 +149,11 @@ class Rtnl:
         """All devices of the namespace."""
         return _read(self.dump(messages.dump_links()), parse.link)
 
+    def members(self, group: int) -> set[int]:
+        """The indexes of the devices in that link group."""
+        found = map(parse.link_group, self.dump(messages.dump_links()))
+        return {index for index, its in found if its == group and index}
+
     def addresses(self) -> list[parse.Address]:
         """All IP addresses of the namespace."""
         return _read(self.dump(messages.dump_addresses()), parse.address)
