@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import pwd
+import resource
 import shutil
 import socket
 import stat
@@ -21,7 +22,9 @@ from tests.functional.processes import Answer, DaemonCase, _UnixConnection, even
 from tests.functional.test_access import free_port
 
 NOBODY = pwd.getpwnam("nobody")
-SLOW = 500
+SLOW = 1000
+#: Bytes of memory that they may cost all together.
+COST = 64 << 20
 
 #: Asks for a path over a unix socket and prints the status.
 _ASK = """
@@ -187,6 +190,11 @@ class NotifyTests(DaemonCase):
         return {**super().environ(), "NOTIFY_SOCKET": self.notify, "WATCHDOG_USEC": "400000"}
 
 
+def resident(pid: int) -> int:
+    """The memory of a process, in bytes (proc(5), statm)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 class SlowClientTests(DaemonCase):
     """A proper client hardly notices the others."""
 
@@ -206,8 +214,12 @@ class SlowClientTests(DaemonCase):
 
     def test_slow_and_silent(self) -> None:
         port = free_port()
-        self.start("--listen", f"unix:{self.socket}:mode=660", "--listen", f"tcp:{port}:interface=127.0.0.1")
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+        process = self.start("--listen", f"unix:{self.socket}:mode=660", "--listen", f"tcp:{port}:interface=127.0.0.1")
         self.p99()
+        memory = resident(process.pid)
         with ExitStack() as clients:
             slow = []
             for number in range(SLOW):
@@ -217,9 +229,12 @@ class SlowClientTests(DaemonCase):
                 slow.append(client)
             eventually(lambda: f"quantumd_connections {SLOW}" in self.metrics(), "they are all connected")
             among = min(self.p99() for _ in range(3))
+            cost = resident(process.pid) - memory
         eventually(lambda: f"quantumd_connections {SLOW}" not in self.metrics(), "they are gone")
         alone = min(self.p99() for _ in range(3))
         print(f"p99 alone {alone * 1000:.2f} ms, with {SLOW} slow or silent clients {among * 1000:.2f} ms")
+        print(f"they cost {cost >> 20} MiB")
+        self.assertLess(cost, COST)
         # A millisecond is within what the machine itself does to either.
         self.assertLess(among, 2 * alone + 0.001)
 
