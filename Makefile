@@ -2,7 +2,7 @@
 # make demo   the five use cases in scratch namespaces, with real pings; PLUGIN=... for another plugin
 # make test   every test (as root: they make network namespaces); TESTS=tests/store for some of them
 # make simulate SEEDS=20000 FIRST=0   the whole daemon on a simulated host and disk; a night's work
-# make soak   100,000 operations, hundreds of kill -9, thousands of pairs of crash points
+# make soak OPERATIONS=100000 KILLS=500 PAIRS=2000   churn, kill -9, pairs of crash points; hours
 # make bench  how fast it is, against limits of the same run; bench-check fails where a goal is missed
 # make lint   ruff, formatting, types
 
@@ -12,6 +12,9 @@ PLUGIN ?= linuxbridge
 TESTS ?=
 SEEDS ?= 20000
 FIRST ?= 2000
+KILLS ?= 500
+PAIRS ?= 2000
+OPERATIONS ?= 100000
 BIN = $(VENV)/bin
 SOURCES = setup.py pyproject.toml quantumd.conf.example \
 	$(shell find quantumd twisted data -name '*.py' -o -path 'data/*' -type f)
@@ -44,7 +47,8 @@ simulate: $(VENV)/installed-test
 	QUANTUMD_SEEDS=$(SEEDS) QUANTUMD_FIRST_SEED=$(FIRST) $(BIN)/python -m pytest tests/simulation
 
 soak: root tools $(VENV)/installed-test
-	QUANTUMD_KILLS=500 QUANTUMD_CRASH_PAIRS=2000 QUANTUMD_SOAK=100000 $(BIN)/python -m pytest tests/crash tests/functional/test_kills.py
+	QUANTUMD_KILLS=$(KILLS) QUANTUMD_CRASH_PAIRS=$(PAIRS) QUANTUMD_SOAK=$(OPERATIONS) $(BIN)/python -m pytest \
+		tests/crash tests/functional/test_kills.py tests/functional/test_ovs_steps.py
 
 bench: root tools $(VENV)/installed
 	$(BIN)/python benchmarks/run.py
