@@ -23,7 +23,7 @@ class LargeTests(TestCase):
     timeout = 120
 
     async def test_discover(self) -> None:
-        """An audit of 10,000 attachments that hypervisors plugged: each is seen, in slices that the reactor works between."""
+        """10,000 attachments that hypervisors plugged: each is seen, in slices that the reactor works between."""
         lab = Lab()
         self.addCleanup(lab.close)
         switch = OpenVSwitch(lab, lab.namespace())
