@@ -16,13 +16,14 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from common import Finding, table
 
 HERE = Path(__file__).resolve().parent
 
 
-def program(name: str) -> object:
+def program(name: str) -> Any:
     """What one program measures."""
     print(f"{name} ...", file=sys.stderr, flush=True)
     words = [sys.executable, str(HERE / name), "--json"]
@@ -36,10 +37,8 @@ def program(name: str) -> object:
 def findings() -> list[Finding]:
     """Everything."""
     programs = ("http_requests.py", "attaching.py", "audit.py")
-    found = [Finding(**one) for name in programs for one in program(name)]  # type: ignore
+    found = [Finding(**one) for name in programs for one in program(name)]
     veths, switch = program("attachments.py"), program("openvswitch.py")
-    assert isinstance(veths, dict)
-    assert isinstance(switch, dict)
     return [
         *found,
         Finding("1,000 veths asked for → Attached/UP: ip -batch", veths["converged"], veths["ip_batch"], "/s", 0.5),

@@ -273,3 +273,35 @@ class TokenTests(DaemonCase):
         text = self.log.read_text() + (self.state.parent / "audit.log").read_text()
         self.assertNotIn(kept["secret"], text)
         self.assertNotIn(kept["secret"].encode(), self.state.read_bytes())
+
+
+class ActivationTests(DaemonCase):
+    """A socket that systemd has opened, as a ``systemd:`` endpoint."""
+
+    def test_inherited(self) -> None:
+        """The daemon serves the descriptor that it was started with, and knows who calls over it."""
+        place = Path(tempfile.mkdtemp(prefix="quantumd-activated-"))
+        self.addCleanup(shutil.rmtree, place)
+        with socket.socket(socket.AF_UNIX) as opened:
+            opened.bind(str(place / "api.sock"))
+            opened.listen()
+            # As systemd does it: the socket is descriptor 3, and the variables name the process that they are for.
+            script = 'exec 3<&"$0"; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=api.socket exec "$@"'
+            words = self.command("--listen", "systemd:domain=UNIX:index=0")
+            process = subprocess.Popen(
+                ["bash", "-c", script, str(opened.fileno()), *words],
+                pass_fds=[opened.fileno()],
+                env=self.environ(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            self.addCleanup(self.end, process)
+            done = subprocess.run(
+                [sys.executable, "-c", _ASK, str(place / "api.sock")],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=20,
+            )
+        self.assertEqual(done.stdout.strip(), "200", done.stderr)
