@@ -132,6 +132,17 @@ class VerbTests(LiveCase):
             self.assertEqual(self.done("completion names NET").out, "blue\tActive\n")
             self.assertEqual(self.done("completion names PORT blue").out.split("\n")[0], "vif1\tAttached/UP")
 
+    def test_tokens(self) -> None:
+        """A tenant's token is made, counts over the socket's own credentials, and is revoked at once."""
+        with self.daemon():
+            made = self.done("token create --tenant acme --role reader -f json").json["token"]
+            self.assertEqual([made["id"], "acme", "reader"], self.done("token list").rows[0][:3])
+            self.done("network create blue --wait")
+            self.assertEqual(self.ctl("network list", QUANTUMD_TOKEN=made["secret"]).rows, [])
+            self.done(f"token revoke {made['id'][:8]}")
+            self.assertIn("Unauthorized", self.ctl("network list", QUANTUMD_TOKEN=made["secret"]).err)
+            self.assertEqual(self.done("token list").rows, [])
+
     def test_over_tcp(self) -> None:
         """With the token that the daemon wrote."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
