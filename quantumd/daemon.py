@@ -14,11 +14,10 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.server import Site
 
 from quantumd.admintoken import TokenError, admin_token
 from quantumd.api.settings import TOKEN, ApiSettings
-from quantumd.api.site import make_site
+from quantumd.api.site import ApiSite, make_site
 from quantumd.auditfile import AuditError, AuditFile
 from quantumd.config import Settings
 from quantumd.core.intent import Limits
@@ -106,7 +105,7 @@ class Daemon(Service):
             await deferLater(self._reactor, _OFTEN)
         self._readiness.ready()
 
-    def _make_site(self) -> Site:
+    def _make_site(self) -> ApiSite:
         settings = self._settings
         limits = Limits(settings.networks, settings.ports_per_network, self._plugin.fixed_ports)
         quantum = Quantum(self._store, self._plugin, limits, self._convergence.wake, settings.policy, settings.quotas)

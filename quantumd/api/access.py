@@ -7,9 +7,10 @@ import hmac
 import socket
 import struct
 from collections.abc import Sequence
+from functools import cached_property
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.web.http import Request
+from twisted.internet.interfaces import ITCPTransport
 
 from quantumd.api.settings import NONE, ApiSettings
 from quantumd.core.access import DEFAULT_TENANT, Caller, Role
@@ -30,6 +31,56 @@ _GROUPS = 256  # what fits into the 1024 bytes that Python's getsockopt takes
 NOBODY = Caller("anybody", DEFAULT_TENANT, None)
 
 
+class Peer:
+    """Whoever is at the other end of a connection: the same for as long as it is open, and found out but once.
+
+    ``caller`` is what :class:`Access` makes of it where no token is sent.
+    """
+
+    def __init__(self, transport: ITCPTransport) -> None:
+        self._transport = transport
+        self.local = isinstance(transport.getHost(), UNIXAddress)
+        self.caller: Caller | None = None
+
+    @cached_property
+    def origin(self) -> str:
+        """Where it is, for logs: an address and port, or a process on this host."""
+        if self.local:
+            pid, uid, _ = self.credentials
+            return f"process {pid} of uid {uid}"
+        peer = self._transport.getPeer()
+        return f"{peer.host} port {peer.port}" if isinstance(peer, IPv4Address | IPv6Address) else str(peer)
+
+    @property
+    def host(self) -> str:
+        """The address of its machine."""
+        return getattr(self._transport.getPeer(), "host", "the unix socket")
+
+    @cached_property
+    def credentials(self) -> tuple[int, int, int]:
+        """Process, user and group of whoever connected to a unix socket (SO_PEERCRED of unix(7))."""
+        packed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        pid, uid, gid = _UCRED.unpack(packed)
+        return pid, uid, gid
+
+    @property
+    def groups(self) -> Sequence[int]:
+        """All supplementary groups that it had when it connected; SO_PEERCRED has but the one. Of a peer with more than
+        fit, none."""
+        try:
+            packed = self._socket.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS * _GID.size)
+        except OSError as error:
+            if error.errno != errno.ERANGE:
+                raise
+            return []
+        return [gid for (gid,) in _GID.iter_unpack(packed)]
+
+    @property
+    def _socket(self) -> socket.socket:
+        handle: socket.socket = self._transport.getHandle()  # type: ignore[attr-defined]
+        return handle
+
+
 class Access:
     """Finds out who calls. What a caller may do is decided in :mod:`~quantumd.core.access`."""
 
@@ -37,22 +88,24 @@ class Access:
         self._settings = settings
         self._tokens = tokens
 
-    def authenticate(self, request: Request) -> Caller:
-        """The caller of the request.
+    def authenticate(self, peer: Peer, authorization: str | None) -> Caller:
+        """The caller: whoever is there, with the value of the ``Authorization`` header.
 
         A bearer token, where one is sent, counts over what a unix socket says of its peer. Raises Unauthorized.
         """
         if self._settings.auth_mode == NONE:
-            return _admin(f"anybody at {getattr(request.getClientAddress(), 'host', 'the unix socket')}")
-        token = _bearer(request)
+            return _admin(f"anybody at {peer.host}")
+        token = None if authorization is None else _bearer(authorization)
         if token is not None:
             return self._holder(token)
-        if isinstance(request.getHost(), UNIXAddress):
-            return self._peer(request)
-        raise Unauthorized(
-            "There are no credentials; send 'Authorization: Bearer TOKEN', with the token that the daemon wrote to "
-            "admin.token beside its state file."
-        )
+        if not peer.local:
+            raise Unauthorized(
+                "There are no credentials; send 'Authorization: Bearer TOKEN', with the token that the daemon wrote to "
+                "admin.token beside its state file."
+            )
+        if peer.caller is None:
+            peer.caller = self._user(peer)
+        return peer.caller
 
     def _holder(self, token: str) -> Caller:
         hashed, expected = token_hash(token), self._settings.admin_token_hash
@@ -66,10 +119,10 @@ class Access:
             )
         return holder
 
-    def _peer(self, request: Request) -> Caller:
-        _, uid, gid = _credentials(request)
+    def _user(self, peer: Peer) -> Caller:
+        _, uid, gid = peer.credentials
         group = self._settings.admin_gid
-        member = group is not None and group in (gid, *_groups(_socket(request)))
+        member = group is not None and group in (gid, *peer.groups)
         if uid not in (ROOT, self._settings.owner_uid) and not member:
             raise Unauthorized(
                 f"User id {uid} may not use this socket without a token; call as root, as the daemon's own user or as "
@@ -78,47 +131,11 @@ class Access:
         return _admin(f"uid {uid}")
 
 
-def origin_of(request: Request) -> str:
-    """Where the request came from, for logs: an address and port, or a process on this host."""
-    peer = request.getClientAddress()
-    if isinstance(request.getHost(), UNIXAddress):
-        pid, uid, _ = _credentials(request)
-        return f"process {pid} of uid {uid}"
-    return f"{peer.host} port {peer.port}" if isinstance(peer, IPv4Address | IPv6Address) else str(peer)
-
-
-def _credentials(request: Request) -> tuple[int, int, int]:
-    """Process, user and group of whoever connected (SO_PEERCRED of unix(7))."""
-    packed = _socket(request).getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    pid, uid, gid = _UCRED.unpack(packed)
-    return pid, uid, gid
-
-
-def _socket(request: Request) -> socket.socket:
-    handle: socket.socket = request.channel.transport.getHandle()  # type: ignore[union-attr]
-    return handle
-
-
 def _admin(name: str) -> Caller:
     return Caller(name, DEFAULT_TENANT, Role.ADMIN)
 
 
-def _groups(handle: socket.socket) -> Sequence[int]:
-    """All supplementary groups that the peer had when it connected; SO_PEERCRED has but the one. Of a peer with more
-    than fit, none."""
-    try:
-        packed = handle.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS * _GID.size)
-    except OSError as error:
-        if error.errno != errno.ERANGE:
-            raise
-        return []
-    return [gid for (gid,) in _GID.iter_unpack(packed)]
-
-
-def _bearer(request: Request) -> str | None:
-    """The bearer token of the request (RFC 6750, 2.1); None: there is none."""
-    header = request.getHeader(b"Authorization")
-    if header is None:
-        return None
-    scheme, _, token = header.decode("utf-8", "replace").strip().partition(" ")
+def _bearer(authorization: str) -> str | None:
+    """The bearer token (RFC 6750, 2.1); None: there is none."""
+    scheme, _, token = authorization.strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

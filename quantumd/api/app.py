@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import cache, partial
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 import orjson
-from attrs import evolve
 from klein import Klein
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
 from quantumd.api import faults
-from quantumd.api.access import CHALLENGE, Access, origin_of
+from quantumd.api.access import CHALLENGE, Access
 from quantumd.api.connections import AtOnce
 from quantumd.api.headers import last_event_of, tags_of, wait_of
 from quantumd.api.jsonxml import to_xml
@@ -55,7 +56,11 @@ from quantumd.core.errors import (
 from quantumd.core.state import State
 from quantumd.interfaces import INetworkPlugin
 
+#: The body of an answer whose status and headers are set, now or later.
+_Answer = bytes | Deferred[bytes]
+
 _PUBLIC = {route.path.split("/")[1] for route in ROUTES if route.public}
+_NOTHING = "There is nothing at this path; GET / names what there is."
 #: How many errors are told in the one sentence for people; all of them are in ``errors``.
 _TOLD = 3
 
@@ -92,14 +97,36 @@ class App:
         self.klein.url_map.merge_slashes = False
         for route in ROUTES:
             self._add(route)
-        self.klein.handle_errors(Exception)(lambda request, failure: self.failed(request, failure))
+        # The router is asked here, and not through Klein's resource: that one makes a dozen objects for each request
+        # (adapters, Deferreds, callbacks), which took longer than everything that is judged here.
+        self._urls = self.klein.url_map.bind("localhost")
 
-    def admit(self, request: ApiRequest) -> None:
+    def take(self, request: ApiRequest) -> None:
+        """Answer the request, now or later."""
+        try:
+            answer = self._find(request)
+        except Exception:
+            answer = self.failed(request, Failure())
+        if isinstance(answer, bytes):
+            request.complete(answer)
+            return
+        # Whatever was accepted goes on when its client hangs up; what is cancelled here only waits for it.
+        request.notifyFinish().addErrback(lambda _: answer.cancel())
+        answer.addErrback(lambda failure: self.failed(request, failure)).addCallback(request.complete)
+
+    def _find(self, request: ApiRequest) -> _Answer:
+        """The answer of whatever is at the path."""
+        self._admit(request)
+        if request.segments is None:
+            raise NotFound(_NOTHING)
+        endpoint, ids = self._urls.match("/" + "/".join(request.segments), request.method.decode("latin-1"))
+        return cast("_Answer", self.klein.execute_endpoint(endpoint, cast(IRequest, request), **ids))
+
+    def _admit(self, request: ApiRequest) -> None:
         """The first judgement, before it is known whether there is anything at the path: who calls, and how often."""
         if request.segments is not None and request.segments[0] in _PUBLIC:
             return
-        request.origin = origin_of(request)
-        request.caller = self._access.authenticate(request)
+        request.caller = self._access.authenticate(request.peer, request.text_header(b"Authorization"))
         seconds = self._limit.admit(request.caller.name)
         if seconds:
             request.setHeader("Retry-After", str(seconds))
@@ -117,7 +144,7 @@ class App:
             request.admitted = False
             self._at_once.end(request.caller)
 
-    def refuse(self, request: ApiRequest, fault: Fault) -> bytes:
+    def _refuse(self, request: ApiRequest, fault: Fault) -> bytes:
         """Answer with the fault; returns the body."""
         request.fault = fault.name
         if isinstance(fault, Unauthorized):
@@ -128,7 +155,7 @@ class App:
                 method=request.method.decode("latin-1"),
                 path=request.resource_path,
                 caller=request.caller.name,
-                origin=request.origin,
+                origin=request.peer.origin,
                 why=fault.detail,
             )
         elif isinstance(fault, ServiceUnavailable):
@@ -140,6 +167,8 @@ class App:
     def failed(self, request: ApiRequest, failure: Failure) -> bytes:
         """Answer with what a handler, or the search for one, raised."""
         error = failure.value
+        if request.gone and isinstance(error, CancelledError):
+            return b""
         if isinstance(error, Fault):
             fault = error
         elif isinstance(error, HTTPException) and error.code in (404, 405):
@@ -150,10 +179,12 @@ class App:
                 "internal error {ident} in {operation}", failure, ident=ident, operation=request.operation
             )
             fault = InternalError(f"quantumd failed to answer this; its log says why, under the id {ident}.")
+        if request.gone:
+            return b""
         if request.startedWriting:
             request.channel.loseConnection()
             return b""
-        return self.refuse(request, fault)
+        return self._refuse(request, fault)
 
     def _add(self, route: Route) -> None:
         handler = partial(self._judge, route)
@@ -210,7 +241,7 @@ class App:
             raise BadRequest(f"{detail}; correct it and send it again: {told}{more}.", errors)
         return Call(
             caller=request.caller,
-            path=request.resource_path,
+            path=request.resource_path if route.lists else "",
             ids=ids,
             query=query,
             body=body,
@@ -259,7 +290,7 @@ def _encoded(route: Route, media_type: str, reply: Reply) -> Reply:
     headers = reply.headers
     if reply.status == 200 and "ETag" not in headers:  # what has no revision has its content for a tag
         headers = {**headers, "ETag": f'"{blake2b(body, digest_size=8).hexdigest()}"'}
-    return evolve(reply, body=body, headers=headers)
+    return Reply(status=reply.status, body=body, headers=headers)
 
 
 def _answer(route: Route, request: ApiRequest, media_type: str, reply: Reply) -> bytes:
@@ -290,4 +321,4 @@ def _unrouted(request: ApiRequest, error: HTTPException) -> Fault:
         verbs = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
         request.setHeader("Allow", verbs)
         return MethodNotAllowed(f"This resource does not take this method; it takes {verbs}.")
-    return NotFound("There is nothing at this path; GET / names what there is.")
+    return NotFound(_NOTHING)

@@ -47,7 +47,7 @@ class Audit:
             "caller": caller.name,
             "tenant_id": caller.tenant_id,
             "role": caller.role,
-            "from": request.origin,
+            "from": request.peer.origin,
             "method": request.method.decode("latin-1"),
             "path": request.resource_path,
             "operation": request.operation,

@@ -16,6 +16,8 @@ _ENTITY_TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)|[^,]*
 
 def wait_of(values: Sequence[str]) -> int | None:
     """The seconds of the first ``wait`` in the ``Prefer`` headers (RFC 7240), at most 60; None without a valid one."""
+    if not values:
+        return None
     for entry in _ENTRY.findall(",".join(values)):
         name, _, value = entry.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":

@@ -56,6 +56,7 @@ def problem_format(accept: str | None, suffix: Format | None) -> Format:
     return suffix or (Format.JSON if found is None else _FORMATS_OF_FAULTS[found])
 
 
+@lru_cache(maxsize=256)
 def body_format(content_type: str | None, coding: str | None, suffix: Format | None) -> Format:
     """The format of a request's body. Raises UnsupportedMediaType for any but JSON and XML in UTF-8, as they are
     (``coding`` is the ``Content-Encoding``)."""

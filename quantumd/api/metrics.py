@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -23,7 +24,7 @@ class Requests:
     """Counts what was answered."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._answered = Counter(
+        answered = Counter(
             "quantumd_requests",
             "Requests answered, by operation and HTTP status",
             ("operation", "status"),
@@ -37,13 +38,16 @@ class Requests:
         )
         for why in ("credentials", "rights", "rate"):
             self._refused.labels(why)
-        self._seconds = Histogram(
+        seconds = Histogram(
             "quantumd_request_seconds",
             "From the end of a request to the end of its answer, by operation",
             ("operation",),
             buckets=_SECONDS,
             registry=registry,
         )
+        # The library makes and compares the labels at each call; there are some hundred of these in all.
+        self._answered = cache(lambda operation, status: answered.labels(operation, str(status)))
+        self._seconds = cache(seconds.labels)
 
     def over(self, fault: str | None, unknown: bool) -> None:
         """One request is over; ``unknown``: nobody knows who sent it."""
@@ -54,8 +58,8 @@ class Requests:
 
     def answered(self, operation: str, status: int, seconds: float) -> None:
         """One request was answered."""
-        self._answered.labels(operation, str(status)).inc()
-        self._seconds.labels(operation).observe(seconds)
+        self._answered(operation, status).inc()
+        self._seconds(operation).observe(seconds)
 
 
 class Resources(Collector):

@@ -11,12 +11,12 @@ import orjson
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web import server
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, Request
+from twisted.web.http_headers import Headers
 
 import quantumd
 from quantumd.api import faults
-from quantumd.api.access import NOBODY
+from quantumd.api.access import NOBODY, Peer
 from quantumd.api.connections import ASKING
 from quantumd.api.media import Format, problem_type, split_suffix
 from quantumd.api.metrics import NO_ROUTE
@@ -25,36 +25,38 @@ from quantumd.core.errors import BadRequest, FieldError
 if TYPE_CHECKING:
     from quantumd.api.site import ApiSite
 
-SERVER = f"quantumd/{quantumd.__version__}"
-
-#: Headers of every answer. Nothing in here is for a browser to guess the type of, run, frame or refer to.
+#: What follows the status line of every answer, up to the date. Nothing in here is for a browser to guess the type of,
+#: run, frame or refer to.
 _ALWAYS = (
-    (b"Cache-Control", b"no-store"),
-    (b"X-Content-Type-Options", b"nosniff"),
-    (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"Referrer-Policy", b"no-referrer"),
-)
+    f"\r\nServer: quantumd/{quantumd.__version__}\r\n"
+    "Cache-Control: no-store\r\n"
+    "X-Content-Type-Options: nosniff\r\n"
+    "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+    "Referrer-Policy: no-referrer\r\n"
+    "Date: "
+).encode()
 
 #: The one path that ends like a suffix and has none.
 _WHOLE = "openapi.json"
 
 
-class ApiRequest(server.Request):
+class ApiRequest(Request):
     """``segments`` is the path in pieces, decoded and without its suffix; None where nothing can be there.
 
     ``oversized``: the body was longer than allowed, and was thrown away. ``operation`` is the name of the route,
-    ``fault`` that of the fault it was answered with, ``origin`` where it came from, ``ident`` what logs call it.
+    ``fault`` that of the fault it was answered with, ``peer`` whoever sent it, ``ident`` what logs call it; ``gone``:
+    nobody waits for the answer any more.
     """
 
-    defaultContentType = None
     operation = NO_ROUTE
     caller = NOBODY
     fault: str | None = None
-    origin = ""
+    gone = False
     ident = ""
     admitted = False
     oversized = False
     content: BytesIO
+    peer: Peer
     segments: list[str] | None = None
     suffix: Format | None = None
     _began = 0.0
@@ -76,20 +78,16 @@ class ApiRequest(server.Request):
             self.content.write(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """All of the request is there."""
+        """All of the request is there: answer it."""
         self._began = self._api.clock.seconds()
         self.ident = secrets.token_hex(8)
+        self.peer = self._channel.peer
         self._channel.asked()
-        super().requestReceived(command, _origin_form(path), version)
-
-    def process(self) -> None:
-        """Answer it."""
+        self.content.seek(0)
+        self.method, self.uri, self.clientproto = command, _origin_form(path), version
+        self.path, _, self.query = self.uri.partition(b"?")
         self._take_path_apart()
-        super().process()
-
-    def getRequestHostname(self) -> bytes:
-        """Not what the client calls this host: nothing in an answer depends on it, and the router takes no odd ones."""
-        return b"localhost"
+        self._api.app.take(self)
 
     def text_header(self, name: bytes) -> str | None:
         """The header as text, whatever its bytes are; of several, all with commas between."""
@@ -101,11 +99,6 @@ class ApiRequest(server.Request):
         return [value.decode("latin-1") for value in self.requestHeaders.getRawHeaders(name, [])]
 
     @property
-    def query(self) -> bytes:
-        """What follows the question mark."""
-        return self.uri.partition(b"?")[2]
-
-    @property
     def resource_path(self) -> str:
         """The path, in its one form, with the suffix that was asked for."""
         suffix = "" if self.suffix is None else f".{self.suffix.value}"
@@ -113,7 +106,7 @@ class ApiRequest(server.Request):
 
     def _take_path_apart(self) -> None:
         try:
-            segments = [_decoded(segment) for segment in self.path[1:].split(b"/")]
+            segments = _decoded(self.path[1:])
         except ValueError:  # nothing can be there, which is said in the format that was asked for
             _, self.suffix = split_suffix(self.path.decode("latin-1").removesuffix("/"))
             return
@@ -138,9 +131,13 @@ class ApiRequest(server.Request):
         self.setResponseCode(status, faults.reason(status))
         if media_type is not None:
             self.setHeader(b"Content-Type", media_type.encode())
-        for name, value in _ALWAYS:
-            self.setHeader(name, value)
         self.setHeader(b"X-Request-Id", self.ident.encode())
+
+    def complete(self, body: bytes) -> None:
+        """Write what is left of the answer, and end it; nothing where nobody waits for it."""
+        if not self.gone:
+            self.write(body)
+            self.finish()
 
     def finish(self) -> None:
         """The answer is complete."""
@@ -152,15 +149,9 @@ class ApiRequest(server.Request):
     def connectionLost(self, reason: Failure) -> None:
         """The client went away before the answer."""
         site = self._api
+        self.gone = True
         super().connectionLost(reason)
         site.over(self, answered=False)
-
-    def processingFailed(self, reason: Failure) -> Failure:
-        """Something went wrong outside of the routes: answer as for any other fault of ours, never in HTML."""
-        body = self._api.app.failed(self, reason)
-        self.write(body)
-        self.finish()
-        return reason
 
     @property
     def _channel(self) -> ApiChannel:
@@ -174,23 +165,31 @@ class ApiRequest(server.Request):
 class ApiChannel(HTTPChannel):
     """A connection that answers what is no HTTP with a problem too, and has so long to ask and no longer."""
 
-    site: ApiSite
+    requestFactory = ApiRequest
+    peer: Peer
     transport: ITCPTransport
     _under_way = False
     _deadline: IDelayedCall | None = None
+
+    @property
+    def site(self) -> ApiSite:
+        """What it is a connection to."""
+        return cast("ApiSite", self.factory)
 
     # --- how long it may take
 
     def connectionMade(self) -> None:
         """Somebody connected."""
         super().connectionMade()
+        self.peer = Peer(self.transport)
         self.site.connections.opened(self)
 
     def dataReceived(self, data: bytes) -> None:
         """A part of a request. However slowly the parts drip in, there is one time for all of them."""
-        if self._deadline is None and not self._under_way:
-            self._deadline = self.site.clock.callLater(ASKING, self._too_slow)
         super().dataReceived(data)
+        in_parts = not self._under_way and (self.requests or self._buffer)
+        if in_parts and self._deadline is None:
+            self._deadline = self.site.clock.callLater(ASKING, self._too_slow)
 
     def asked(self) -> None:
         """A whole request is there."""
@@ -223,6 +222,17 @@ class ApiChannel(HTTPChannel):
             self._deadline.cancel()
             self._deadline = None
 
+    # --- what goes out
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """Begin an answer, with the headers that every one has before its own."""
+        pieces = [version, b" ", code, b" ", reason, _ALWAYS, self.site.date(), b"\r\n"]
+        for name, values in headers.getAllRawHeaders():
+            for value in values:
+                pieces += (name, b": ", value, b"\r\n")
+        pieces.append(b"\r\n")
+        self.transport.write(b"".join(pieces))
+
     # --- what is no HTTP
 
     def headerReceived(self, line: bytes) -> bool:
@@ -244,13 +254,10 @@ class ApiChannel(HTTPChannel):
             [FieldError("request", "is no sound HTTP/1.1 request")],
         )
         body = orjson.dumps(faults.problem(fault, faults.PROPOSAL))
-        head = (
-            f"HTTP/1.1 400 {faults.reason(400).decode()}\r\nServer: {SERVER}\r\nConnection: close\r\n"
-            f"Content-Type: {problem_type(Format.JSON)}\r\nContent-Length: {len(body)}\r\n"
-            + "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in _ALWAYS)
-            + "\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        headers = Headers({"Connection": ["close"], "Content-Type": [problem_type(Format.JSON)]})
+        headers.setRawHeaders("Content-Length", [str(len(body))])
+        self.writeHeaders(b"HTTP/1.1", b"400", faults.reason(400), headers)
+        self.transport.write(body)
         self.loseConnection()
 
 
@@ -266,9 +273,11 @@ def _origin_form(target: bytes) -> bytes:
     return path if path.startswith(b"/") else b"/" + path
 
 
-def _decoded(segment: bytes) -> str:
-    """A segment of a path. Raises ValueError where it is no UTF-8, or has a slash of its own in it."""
-    text = unquote_to_bytes(segment).decode("utf-8")
-    if "/" in text:
+def _decoded(path: bytes) -> list[str]:
+    """The segments of a path. Raises ValueError where one is no UTF-8, or has a slash of its own in it."""
+    if b"%" not in path:
+        return path.decode("utf-8").split("/")
+    segments = [unquote_to_bytes(segment).decode("utf-8") for segment in path.split(b"/")]
+    if any("/" in segment for segment in segments):
         raise ValueError("an encoded slash")
-    return text
+    return segments

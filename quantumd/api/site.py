@@ -1,15 +1,12 @@
-"""The whole edge as a ``twisted.web`` site."""
+"""The whole edge as a factory of ``twisted.web`` channels."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.http import Request
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.http import HTTPFactory, Request, datetimeToString
 
 from quantumd.api.access import NOBODY, Access
 from quantumd.api.administration import Administration
@@ -22,9 +19,8 @@ from quantumd.api.openapi import OpenApi
 from quantumd.api.operations import Call, Operations, Reply
 from quantumd.api.pages import Pages
 from quantumd.api.ratelimit import RateLimit
-from quantumd.api.request import SERVER, ApiChannel, ApiRequest
+from quantumd.api.request import ApiChannel, ApiRequest
 from quantumd.api.settings import ApiSettings
-from quantumd.core.errors import Fault, NotFound
 from quantumd.interfaces import INetworkPlugin, IStateStore
 from quantumd.service.quantum import Quantum
 from quantumd.service.tokens import Tokens
@@ -36,11 +32,13 @@ SQLITE = "application/vnd.sqlite3"
 IDLE = 60
 
 
-class ApiSite(Site):
-    """Bounds what it reads, speaks problem details where it can, and ends the event streams when it stops."""
+class ApiSite(HTTPFactory):
+    """Bounds what it reads, speaks problem details where it can, and ends the event streams when it stops.
+
+    Requests go to the application at once, and not through a tree of resources: there is one router, and it is Klein's.
+    """
 
     protocol = ApiChannel  # type: ignore[assignment]
-    requestFactory = ApiRequest
     noisy = False  # the daemon says itself where it listens, in one line
 
     def __init__(
@@ -52,8 +50,7 @@ class ApiSite(Site):
         settings: ApiSettings,
         clock: IReactorTime,
     ) -> None:
-        super().__init__(_Edge(app), timeout=IDLE, reactor=clock, parsePOSTFormSubmission=False)
-        self.displayTracebacks = False
+        super().__init__(timeout=IDLE, reactor=clock)
         self.app = app
         self.requests = requests
         self.body_bytes = settings.body_bytes
@@ -61,11 +58,19 @@ class ApiSite(Site):
         self.clock = clock
         self._audit = audit
         self._streams = streams
+        self._dated, self._date = 0, b""
 
     def stopFactory(self) -> None:
         """Nothing listens any more: who follows events is told by the end of the stream."""
         self._streams.close()
         super().stopFactory()
+
+    def date(self) -> bytes:
+        """The value of a ``Date`` header, made once a second."""
+        now = int(self.clock.seconds())
+        if now != self._dated:
+            self._dated, self._date = now, datetimeToString(now)
+        return self._date
 
     def over(self, request: ApiRequest, answered: bool) -> None:
         """The request was answered, or its client went away before."""
@@ -75,31 +80,6 @@ class ApiSite(Site):
 
     def log(self, _: Request) -> None:
         """No access log: changes and refusals are in the audit log, and everything is counted in the metrics."""
-
-
-class _Edge(Resource):
-    """Judges who calls before anything is looked for."""
-
-    isLeaf = True
-
-    def __init__(self, app: App) -> None:
-        super().__init__()
-        self._app = app
-        self._klein = app.klein.resource()
-
-    def render(self, request: Any) -> Any:
-        """Hand the request to Klein, or refuse it."""
-        request.setHeader("Server", SERVER)
-        try:
-            self._app.admit(request)
-            if request.segments is None:
-                raise NotFound("There is nothing at this path; GET / names what there is.")
-        except Fault as fault:
-            request.write(self._app.refuse(request, fault))
-            request.finish()
-            return NOT_DONE_YET
-        request.postpath = [segment.encode() for segment in request.segments]
-        return self._klein.render(request)
 
 
 def make_site(
