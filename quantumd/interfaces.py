@@ -22,7 +22,8 @@ from zope.interface import Attribute, Interface
 from quantumd.core.changes import Change, Outcome, RecordChange
 from quantumd.core.model import Event, Json, Key
 from quantumd.core.plan import Observed
-from quantumd.core.state import State, Transaction
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction
 
 T = TypeVar("T")
 

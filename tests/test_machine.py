@@ -22,7 +22,8 @@ from twisted.python.failure import Failure
 from quantumd.core.errors import Fault, ServiceUnavailable
 from quantumd.core.intent import Limits
 from quantumd.core.model import Attachment, Device, Event, Form, Key, Kind, Network, Port
-from quantumd.core.state import State, check
+from quantumd.core.state import State
+from quantumd.core.transaction import check
 from quantumd.plugins.memory import _asked
 from quantumd.service.convergence import Convergence
 from quantumd.service.quantum import Quantum

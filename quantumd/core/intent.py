@@ -28,7 +28,8 @@ from quantumd.core.errors import (
 )
 from quantumd.core.model import Attachment, AttachmentStatus, Form, Json, Network, Port, Record, Status
 from quantumd.core.names import new_id
-from quantumd.core.state import State, Transaction
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction
 
 Judge = Callable[[State, RecordChange], Json]
 #: Raises PreconditionFailed where the record (None: there is none) is not the one that the caller means.

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from quantumd.core.changes import Blocked, Done, Failed, Outcome, Waiting
 from quantumd.core.model import Attachment, AttachmentStatus, FaultRecord, Json, Key, Network, Record, Status
-from quantumd.core.state import Transaction
+from quantumd.core.transaction import Transaction
 
 
 def settle(tx: Transaction, key: Key, revision: int, outcome: Outcome, repaired: str | None = None) -> None:
@@ -18,7 +18,7 @@ def settle(tx: Transaction, key: Key, revision: int, outcome: Outcome, repaired:
     the status stays as the newer intent left it, and the next try decides. ``repaired`` says what was found amiss on
     the host and mended.
     """
-    record = tx.state.get(key)
+    record = tx.get(key)
     if record is None or isinstance(outcome, Blocked):
         return
     if record.revision != revision:
@@ -56,12 +56,13 @@ def _settled(record: Record, outcome: Done | Waiting) -> Status | AttachmentStat
 def _put(
     tx: Transaction, record: Record, status: Status | AttachmentStatus, fault: FaultRecord | None, plugin: Json
 ) -> None:
+    # Most of what is looked at is in order and as it was: that is told without making a record of it.
+    if (status, fault, plugin) == (record.status, record.fault, record.plugin):
+        return
     fields: dict[str, Any] = {"status": status, "fault": fault, "plugin": plugin}
     if status in (AttachmentStatus.UP, AttachmentStatus.DOWN):
         fields["was_plugged"] = True
     after = evolve(record, **fields)
-    if after == record:
-        return
     tx.put(after)
     if (record.status, record.fault) != (after.status, after.fault):
         tx.emit("status", after)

@@ -36,7 +36,8 @@ from quantumd.core.errors import Fault
 from quantumd.core.model import AttachmentStatus, Key, Status
 from quantumd.core.outcome import settle
 from quantumd.core.plan import ABSENT, Observed, Plan, closure, make_plan
-from quantumd.core.state import State, Transaction
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction
 from quantumd.interfaces import INetworkPlugin, IStateStore
 from quantumd.service.pauses import Pauses
 

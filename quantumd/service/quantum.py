@@ -23,7 +23,8 @@ from quantumd.core.intent import Limits, matching
 from quantumd.core.model import Attachment, Form, Json, Key, Network, Port, Record
 from quantumd.core.policy import Policy
 from quantumd.core.quotas import Quotas, usage
-from quantumd.core.state import State, Transaction
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction
 from quantumd.interfaces import INetworkPlugin, IStateStore
 
 R = TypeVar("R", bound=Record)

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from quantumd.core.access import Caller, Right, Role, authorize, find_token
 from quantumd.core.model import Token
 from quantumd.core.names import new_id
-from quantumd.core.state import Transaction
+from quantumd.core.transaction import Transaction
 from quantumd.interfaces import IStateStore
 
 #: What every secret of quantumd starts with, so that one that leaked is recognised.

@@ -14,7 +14,8 @@ from typing import Any
 from attrs import evolve, frozen
 
 from quantumd.core.model import Attachment, Event, Network, Port, Stored, Token
-from quantumd.core.state import State, build
+from quantumd.core.state import State
+from quantumd.core.transaction import build
 from quantumd.store.codec import decode, encode
 from quantumd.store.copies import advice, copy_before_upgrade, prepare, put_in_place, sync_directory, unreadable
 from quantumd.store.errors import StoreError

@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 
 from quantumd.core.errors import ServiceUnavailable
 from quantumd.core.model import Event, Key, Stored
-from quantumd.core.state import State, Transaction
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction
 from quantumd.interfaces import Listener
 from quantumd.store.history import History
 from quantumd.store.tables import serialized

@@ -30,7 +30,8 @@ from quantumd.core.changes import Attach, Blocked, Change, Detach, Done, EnsureN
 from quantumd.core.model import Attachment, AttachmentStatus, Device, Form, Key, Network, Port, Status, Tunnel
 from quantumd.core.outcome import settle
 from quantumd.core.plan import Plan, closure, make_plan
-from quantumd.core.state import State, Transaction
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction
 from quantumd.interfaces import INetworkPlugin
 
 T = TypeVar("T")

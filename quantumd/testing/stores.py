@@ -21,7 +21,8 @@ from zope.interface.verify import verifyObject
 
 from quantumd.core.errors import AttachmentsPlugged, Fault, NetworkNotFound, ServiceUnavailable
 from quantumd.core.model import Attachment, Event, Form, Key, Network, Port
-from quantumd.core.state import State, Transaction, check
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction, check
 from quantumd.interfaces import IStateStore
 
 T = TypeVar("T")

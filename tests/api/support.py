@@ -20,7 +20,7 @@ from quantumd.api.site import make_site
 from quantumd.core.intent import Limits
 from quantumd.core.model import Token
 from quantumd.core.quotas import Quotas
-from quantumd.core.state import Transaction
+from quantumd.core.transaction import Transaction
 from quantumd.plugins.memory import SETTINGS, MemoryPlugin
 from quantumd.service.convergence import Convergence
 from quantumd.service.quantum import Quantum

@@ -12,7 +12,8 @@ from quantumd.core.changes import Done, Outcome, RecordChange
 from quantumd.core.intent import Limits, matching
 from quantumd.core.model import Attachment, Device, Event, Form, Json, Network, Port, Record, Tunnel
 from quantumd.core.outcome import settle
-from quantumd.core.state import State, Transaction, check
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction, check
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)

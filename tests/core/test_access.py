@@ -15,7 +15,7 @@ from quantumd.core.access import (
 )
 from quantumd.core.errors import AlreadyAttached, NetworkNotFound, NotFound, Unauthorized
 from quantumd.core.model import Token
-from quantumd.core.state import Transaction
+from quantumd.core.transaction import Transaction
 from tests.core.support import World, named, uuid
 
 ADMIN = Caller("a", "default", Role.ADMIN)

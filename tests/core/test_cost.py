@@ -11,7 +11,8 @@ from quantumd.core import intent
 from quantumd.core.intent import Limits, matching
 from quantumd.core.model import Form
 from quantumd.core.plan import Observed, Seen, closure, make_plan
-from quantumd.core.state import State, Transaction
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction
 from tests.core.support import allow, tap
 
 FEW, MANY = 100, 10_000

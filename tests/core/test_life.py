@@ -32,7 +32,8 @@ from quantumd.core.intent import Limits, matching
 from quantumd.core.model import Attachment, Device, Form, Json, Key, Network, Port, Record, Tunnel
 from quantumd.core.outcome import settle
 from quantumd.core.plan import Observed, Seen, closure, make_plan
-from quantumd.core.state import State, Transaction, check
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction, check
 from tests.core.support import uuid
 
 NETWORKS = st.integers(1, 3).map(uuid)

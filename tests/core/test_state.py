@@ -6,7 +6,8 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from quantumd.core.model import AttachmentStatus, Form, Key, Kind, Network, Status
-from quantumd.core.state import State, Transaction, build, check
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction, build, check
 from tests.core.support import World, named, uuid, vxlan
 
 NOW = "2026-01-01T00:00:00Z"

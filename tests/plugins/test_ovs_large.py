@@ -10,7 +10,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.trial.unittest import TestCase
 
 from quantumd.core.model import Attachment, Form, Key, Kind, Network, Port
-from quantumd.core.state import build
+from quantumd.core.transaction import build
 from quantumd.testing.lab import Lab
 from quantumd.testing.openvswitch import OpenVSwitch
 from tests.plugins.ovs_case import make_plugin

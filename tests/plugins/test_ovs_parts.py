@@ -19,7 +19,8 @@ from quantumd.core import intent
 from quantumd.core.changes import Attach
 from quantumd.core.errors import BadRequest, IdInUse, OverLimit, PluginFault
 from quantumd.core.model import Attachment, Device, Form, Network, Port, Tunnel
-from quantumd.core.state import State, Transaction
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction
 from quantumd.host.netlink.parse import Link
 from quantumd.host.ovsdb.operations import Insert, Mutate, Named, Update
 from quantumd.host.ovsdb.replica import Replica, RowChange

@@ -16,7 +16,8 @@ from quantumd.core.changes import Change, Outcome, RemoveLeftover
 from quantumd.core.intent import Limits
 from quantumd.core.model import Attachment, Event, Form, Key, Network, Port, Record
 from quantumd.core.plan import Observed
-from quantumd.core.state import State, check
+from quantumd.core.state import State
+from quantumd.core.transaction import check
 from quantumd.interfaces import IStateStore
 from quantumd.plugins.memory import SETTINGS, MemoryPlugin
 from quantumd.service.convergence import Convergence

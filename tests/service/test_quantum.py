@@ -19,7 +19,8 @@ from quantumd.core.errors import (
 )
 from quantumd.core.intent import etag
 from quantumd.core.model import Form, Json, Key
-from quantumd.core.state import State, Transaction
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction
 from quantumd.service.quantum import Quantum
 from quantumd.store.memory import MemoryStore
 from tests.core.support import uuid

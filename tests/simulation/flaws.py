@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from quantumd.core.plan import Observed
-from quantumd.core.state import State, Transaction
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction
 from quantumd.store.grouping import Batch, GroupCommitStore
 from tests.simulation.host import SimulatedPlugin
 from tests.simulation.world import SimulatedStore

@@ -11,7 +11,7 @@ from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 from quantumd.core.changes import RemoveLeftover
 from quantumd.core.errors import Fault
-from quantumd.core.state import check
+from quantumd.core.transaction import check
 from quantumd.service.convergence import AUDIT
 from quantumd.service.pauses import LONGEST
 from tests.simulation.clients import COVETED, Client, Net, Violation

@@ -14,7 +14,8 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from quantumd.core.model import Attachment, Event, Key, Kind, Network, Port, Stored, Token
-from quantumd.core.state import State, build
+from quantumd.core.state import State
+from quantumd.core.transaction import build
 from quantumd.interfaces import IStateStore
 from quantumd.store.codec import decode, encode
 from quantumd.store.database import JUMP

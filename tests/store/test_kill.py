@@ -13,7 +13,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from quantumd.core.state import check
+from quantumd.core.transaction import check
 from quantumd.store.database import Database
 
 ROOT = Path(__file__).parent.parent.parent

@@ -19,7 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from quantumd.core.errors import Fault, ServiceUnavailable
 from quantumd.core.model import Event, Record
-from quantumd.core.state import State, Transaction, check
+from quantumd.core.state import State
+from quantumd.core.transaction import Transaction, check
 from quantumd.store.database import JUMP
 from quantumd.store.errors import StoreError
 from quantumd.store.grouping import Batch
