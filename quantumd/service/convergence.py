@@ -93,7 +93,7 @@ class Convergence:
         self._auditing = False
         # While an audit looks at the host and removes leftovers, no round begins: what it makes would be a leftover.
         self._holding = False
-        # What rounds have seen since the audit under way looked: they know better.
+        # What rounds have seen since the audit under way looked: they know better. Empty when there is none.
         self._seen_since: set[Key] = set()
         self._next: IDelayedCall | None = None
         self._next_audit: IDelayedCall | None = None
@@ -254,6 +254,7 @@ class Convergence:
             self._plan_audit(self._audit_period)
         finally:
             self._auditing = self._holding = False
+            self._seen_since = set()
 
     def _known_better(self, key: Key) -> bool:
         """Whether the audit under way leaves the record to the rounds: they tried it, or saw it later."""
@@ -268,7 +269,8 @@ class Convergence:
     async def _carry_out(self, state: State, observed: Observed, plan: Plan, held: set[Key]) -> None:
         held.update(change.key for change in plan.changes if not isinstance(change, RemoveLeftover))
         self._busy |= held
-        self._seen_since.update(held, plan.settled)
+        if self._auditing:
+            self._seen_since.update(held, plan.settled)
         for key, blocker in plan.blocked.items():
             self._block(key, blocker)
         # What needs nothing does not wait for what takes long.
