@@ -129,4 +129,6 @@ def make_site(
     site = ApiSite(app, streams, Requests(registry), Audit(audit), settings, clock)
     gauge = Gauge("quantumd_connections", "Open connections", registry=registry)
     gauge.set_function(lambda: len(site.connections))
+    gauge = Gauge("quantumd_waits", "Requests that wait until what they asked for has settled", registry=registry)
+    gauge.set_function(lambda: len(waiters))
     return site

@@ -28,6 +28,10 @@ class Waiters:
         self._waiting: dict[Key, dict[Deferred[None], None]] = {}
         store.listen(self._committed)
 
+    def __len__(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._waiting.values()))
+
     async def settled(self, key: Key, seconds: float) -> Record | None:
         """The record when it has settled, or as it is when the seconds are over; None: it is gone."""
         if seconds > 0 and not is_settled(self._store.state.get(key)):
