@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from io import BytesIO
+from itertools import count
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote_to_bytes
 
@@ -35,6 +36,11 @@ _ALWAYS = (
     "Referrer-Policy: no-referrer\r\n"
     "Date: "
 ).encode()
+
+#: What makes the ids of requests: this run of the daemon, and a number. (Asking the system for random bytes each time
+#: lets go of the interpreter, and the thread that writes the state is slow to give it back.)
+_RUN = secrets.token_hex(4)
+_NUMBERS = count()
 
 #: The one path that ends like a suffix and has none.
 _WHOLE = "openapi.json"
@@ -80,7 +86,7 @@ class ApiRequest(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """All of the request is there: answer it."""
         self._began = self._api.clock.seconds()
-        self.ident = secrets.token_hex(8)
+        self.ident = f"{_RUN}{next(_NUMBERS):08x}"
         self.peer = self._channel.peer
         self._channel.asked()
         self.content.seek(0)
