@@ -21,6 +21,7 @@ from quantumd.api.site import ApiSite, make_site
 from quantumd.auditfile import AuditError, AuditFile
 from quantumd.config import Settings
 from quantumd.core.intent import Limits
+from quantumd.garbage import Garbage
 from quantumd.interfaces import INetworkPlugin
 from quantumd.listening import ListenError, listen
 from quantumd.readiness import Readiness
@@ -64,6 +65,7 @@ class Daemon(Service):
         self._starting: Deferred[None] | None = None
         self._readiness = Readiness(reactor)
         self._first_look: Deferred[None] | None = None
+        self._garbage = Garbage(lambda: self._store.state.size, reactor)
 
     def startService(self) -> None:
         """Begin to start: the state, the plugin, and only then the sockets."""
@@ -84,6 +86,7 @@ class Daemon(Service):
         except Exception as error:
             raise PluginError(f"plugin {self._plugin.name} cannot start: {' '.join(str(error).split())}") from error
         self._converging = True
+        self._garbage.start()
         for text in self._settings.listen:
             self._ports.append(await listen(self._reactor, text, site, self._settings.admin_gid))
         self._log.info(
@@ -138,6 +141,7 @@ class Daemon(Service):
 
     async def _stop(self) -> None:
         self._readiness.stopping()
+        self._garbage.stop()
         if self._first_look is not None:
             self._first_look.cancel()
         if self._starting is not None:

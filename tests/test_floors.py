@@ -26,6 +26,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "admintoken": ("service",),
     "auditfile": (),
     "readiness": (),
+    "garbage": (),
     "daemon": (
         "core",
         "interfaces",
@@ -37,6 +38,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "admintoken",
         "auditfile",
         "readiness",
+        "garbage",
     ),
     "purge": ("core", "interfaces"),
     "tap": ("interfaces", "store", "config", "listening", "daemon", "purge"),

@@ -119,6 +119,11 @@ class State:
                 if other.serial != attachment.serial and other.going is going and excludes(attachment, other, claim):
                     yield claim, other
 
+    @property
+    def size(self) -> int:
+        """How many networks, ports and attachments there are."""
+        return len(self.networks) + len(self.ports) + len(self.attachments)
+
     def every_key(self) -> Iterator[Key]:
         """The keys of every record."""
         yield from (Key(Kind.NETWORK, ident) for ident in self.networks)
