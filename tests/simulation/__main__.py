@@ -9,6 +9,7 @@ import argparse
 import gc
 import json
 import os
+import resource
 import sys
 import time
 import traceback
@@ -60,7 +61,8 @@ def main() -> int:
             gc.collect()
         if time.monotonic() - began > given.seconds:
             break
-    print(json.dumps({"seeds": ran, "digest": digest, **asdict(counts)}))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(json.dumps({"seeds": ran, "digest": digest, "MiB": most, **asdict(counts)}))
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 
+from quantumd.api.connections import Connections
 from quantumd.api.site import ApiSite, make_site
 from quantumd.core.intent import Limits
 from quantumd.service.convergence import Convergence
@@ -21,7 +22,7 @@ from tests.simulation.world import Disk, ProcessClock, SimulatedStore, World
 LIMITS = Limits(networks=100, ports_per_network=100)
 
 #: The one process that there is at a time, and the site, which is the same for all of them: its routes take long to
-#: make, and it keeps nothing but its event streams.
+#: make, and it keeps nothing but its event streams and its connections, which end with a process.
 _running: dict[str, Process] = {}
 _sites: list[ApiSite] = []
 
@@ -43,6 +44,7 @@ def _site(process: Process) -> ApiSite:
         clock: Any = _Now("clock")
         _sites.append(make_site(*parts, OPEN, clock, CollectorRegistry()))
     else:
+        _sites[0].connections = Connections(OPEN.connections)
         streams = _sites[0]._streams
         streams._streams.clear()
         process.store.listen(streams._committed)
