@@ -1,158 +1,140 @@
-"""How long one attachment takes on a daemon that has nothing else to do, and on one that has many ports.
+"""How long one attachment takes on a daemon that has nothing else to do.
 
-    python benchmarks/attaching.py [--tries 60] [--ports 10000]
+    python benchmarks/attaching.py [--tries 60] [--json]
 
-A veth that is asked for, with ``Prefer: wait``, until Attached; a tap that comes late, until it is Attached; a whole
-daemon with that many ports: restart, memory, and what a port costs then. Runs on a scratch machine.
+A veth that is asked for by PUT, with ``Prefer: wait``, to ``Attached/UP``, against the bare netlink calls from Python;
+a tap that comes late, from before it is made until it is Attached. Runs on a scratch machine.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from common import Finding, arguments, finish, median, request, send
-from openvswitch import listener
-from pyroute2 import IPRoute
+from common import Finding, arguments, ask, finish, in_turns, request
+from pyroute2 import IPRoute, NetNS
 
-from quantumd.cli.client import Client
+from quantumd.host.tun import create_tap
+from quantumd.testing.lab import Namespace
 from quantumd.testing.scratch import daemon, enter, run
 
+#: Seconds in which daemon and kernel come to rest.
+_IDLE = 0.05
 
-def bare(tries: int) -> float:
-    """Median seconds of the netlink calls that make a veth, put it into a bridge, set it up and see it there."""
-    waits = []
-    with IPRoute() as netlink:
-        netlink.link("add", ifname="br-bare", kind="bridge")
-        bridge = netlink.link_lookup(ifname="br-bare")[0]
-        netlink.link("set", index=bridge, state="up")
-        for number in range(tries):
+
+@contextmanager
+def bare() -> Iterator[Callable[[], float]]:
+    """Measures the netlink calls that make a veth with its far end in a namespace, put it into a bridge, set both ends
+    up and see it there: seconds."""
+    with IPRoute() as near, NetNS("guests-bare") as far:
+        near.link("add", ifname="br-bare", kind="bridge")
+        (bridge,) = near.link_lookup(ifname="br-bare")
+        near.link("set", index=bridge, state="up")
+        place = os.open("/run/netns/guests-bare", os.O_RDONLY)
+
+        def once() -> float:
+            time.sleep(_IDLE)
             began = time.perf_counter()
-            netlink.link("add", ifname=f"bare{number}", kind="veth", peer={"ifname": f"far{number}"})
-            index = netlink.link_lookup(ifname=f"bare{number}")[0]
-            netlink.link("set", index=index, master=bridge)
-            netlink.link("set", index=index, state="up")
-            netlink.get_links(index)
-            waits.append(time.perf_counter() - began)
-            netlink.link("del", index=index)
-        netlink.link("del", index=bridge)
-    return median(waits)
+            near.link("add", ifname="bare0", kind="veth", peer={"ifname": "far0", "net_ns_fd": place})
+            (index,) = near.link_lookup(ifname="bare0")
+            near.link("set", index=index, master=bridge)
+            near.link("set", index=index, state="up")
+            far.link("set", ifname="far0", state="up")
+            near.get_links(index)
+            took = time.perf_counter() - began
+            near.link("del", index=index)
+            return took
+
+        yield once
+        os.close(place)
 
 
-def one_by_one(client: Client, tries: int) -> tuple[float, float]:
-    """Median seconds of an attachment that waits until it is Attached, and from a device that comes to Attached."""
-    network = client.request("POST", "/networks", {"network": {"name": "one"}}, wait=5).json["network"]["id"]
-    asked, late = [], []
-    path = f"/networks/{network}/attachments"
-    for number in range(tries):
-        device = {"create": "veth", "netns": "guests", "ifname": f"e{number}"}
+class Attaching:
+    """One attachment after the other, on a network of its own. Names end in ``suffix``.
+
+    The daemon has the network of namespace ``host``, and answers at ``api``.
+    """
+
+    def __init__(self, api: Path, host: str, guests: str, suffix: str) -> None:
+        self._api = api
+        self._host = Namespace(host)
+        self._guests = guests
+        self._suffix = suffix
+        self._number = 0
+        (network,) = ask(api, 202, request("POST", "/networks", {"network": {"name": "one by one"}}, 5))
+        self._ports = f"/networks/{network['network']['id']}/ports"
+
+    def asked_for(self) -> float:
+        """Seconds from the PUT of a veth to the answer that it is ``Attached/UP``."""
+        home, name = self._port(), f"e{self._number}{self._suffix}"
+        body = {"attachment": {"id": name, "device": {"create": "veth", "netns": self._guests, "ifname": "eth0"}}}
+        time.sleep(_IDLE)
         began = time.perf_counter()
-        made = client.request("POST", path, {"attachment": {"id": f"vif{number}", "device": device}}, wait=5).json
-        asked.append(time.perf_counter() - began)
-        if not made["attachment"]["status"].startswith("Attached"):
-            raise SystemExit(f"not attached: {made}")
-        home = f"/networks/{network}/ports/{made['attachment']['port_id']}/attachment"
-        client.request("DELETE", home, wait=5)
-    for number in range(tries):
-        body = {"attachment": {"id": f"late{number}"}}
-        port = client.request("POST", path, body).json["attachment"]["port_id"]
-        time.sleep(0.05)  # let the plugin find that there is nothing: what is measured begins with the device
-        run("ip", "tuntap", "add", "dev", f"late{number}", "mode", "tap")
-        began = time.perf_counter()
-        home = f"/networks/{network}/ports/{port}/attachment"
-        while client.request("GET", home).json["attachment"]["status"] == "InProgress":
-            pass
-        late.append(time.perf_counter() - began)
-        client.request("DELETE", home, wait=5)
-        run("ip", "link", "del", f"late{number}")
-    return median(asked), median(late)
+        (made,) = ask(self._api, 202, request("PUT", home, body, 5))
+        took = time.perf_counter() - began
+        self._check(made, "Attached/UP")
+        ask(self._api, 202, request("DELETE", home, None, 5))
+        return took
 
+    def late(self) -> float:
+        """Seconds from before somebody makes a device to the answer that it is Attached."""
+        home, name = self._port(), f"l{self._number}{self._suffix}"
+        ask(self._api, 202, request("PUT", home, {"attachment": {"id": name, "device": {"name": name}}}))
+        began: list[float] = []
 
-def many(work: Path, ports: int) -> list[Finding]:
-    """A daemon with a hundred ports, and then with so many."""
-    config = work / "quantumd.conf"
-    config.write_text("[limits]\nnetworks = 10000000\nports_per_network = 10000000\n")
-    options = ["--config", str(config)]
-    api, small = work / "api.sock", work / "small"
-    small.mkdir()
-    waits: list[float] = []
+        def make() -> None:
+            began.append(time.perf_counter())
+            with create_tap(name) as tap:
+                tap.persist()
 
-    with daemon("memory", work, options) as client, daemon("memory", small, options) as little:
-        empty = resident(api)
-        homes = []
-        for one, count in ((little, 100), (client, ports)):
-            network = one.request("POST", "/networks", {"network": {"name": "many"}}).json["network"]["id"]
-            for _ in range(count):
-                one.request("POST", f"/networks/{network}/ports", {"port": {}})
-            homes.append(f"/networks/{network}")
-        for one in (client, little):
-            settled(one)
-        reads, writes = [], []
-        for _ in range(3):  # in turns, so that a noisy machine is noisy for both
-            pair = [
-                (
-                    send(there, lambda _, home=home: request("GET", home), 16, 1, 200).rate,
-                    send(there, lambda _, home=home: request("POST", f"{home}/ports", {"port": {}}), 16, 0.3, 202).rate,
-                )
-                for there, home in zip((small / "api.sock", api), homes, strict=True)
-            ]
-            reads.append(pair[0][0] / pair[1][0])
-            writes.append(pair[0][1] / pair[1][1])
-        full = resident(api)
-    api.unlink(missing_ok=True)
-    began = time.perf_counter()
-    with daemon("memory", work, options) as client:
-        client.request("GET", "/health")
-        answering = time.perf_counter() - began
-        settled(client)
-        converged = time.perf_counter() - began
-        stop = time.perf_counter() + 3
-        while time.perf_counter() < stop:
-            asked = time.perf_counter()
-            client.request("GET", "/health")
-            waits.append(time.perf_counter() - asked)
-            time.sleep(0.002)
-    return [
-        Finding(f"GET one network, {ports} ports against 100", median(reads), 1, "x", 1.2, True),
-        Finding(f"POST port, {ports} ports against 100", median(writes), 1, "x", 1.2, True),
-        Finding(f"restart with {ports} ports or more: answering", answering, 1.5, "s", 1, True),
-        Finding(f"restart with {ports} ports or more: nothing left to do", converged, 5, "s", 1, True),
-        Finding(f"resident, {ports} ports or more (empty: {empty:.0f} MB)", full, 130, "MB", 1, True),
-        Finding("longest answer to GET /health, 3 s after that", max(waits) * 1000, 50, "ms", 1, True),
-    ]
+        # By then the plugin has found that there is nothing.
+        threading.Timer(_IDLE, self._host.inside, (make,)).start()
+        (seen,) = ask(self._api, 200, request("GET", home, None, 5))
+        took = time.perf_counter() - began[0]
+        self._check(seen, "Attached/")
+        ask(self._api, 202, request("DELETE", home, None, 5))
+        self._host.ip(f"link del {name}")
+        return took
 
+    def _port(self) -> str:
+        self._number += 1
+        (port,) = ask(self._api, 202, request("POST", self._ports, {"port": {}}, 5))
+        return f"{self._ports}/{port['port']['id']}/attachment"
 
-def settled(client: Client) -> None:
-    """Wait until the daemon has nothing left to do."""
-    while "quantumd_backlog 0.0" not in client.request("GET", "/metrics").text:
-        time.sleep(0.02)
-
-
-def resident(api: Path) -> float:
-    """The daemon's resident memory in MB."""
-    status = Path(f"/proc/{listener(api)}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+    @staticmethod
+    def _check(answer: Any, status: str) -> None:
+        if not answer["attachment"]["status"].startswith(status):
+            raise SystemExit(f"not {status}: {answer}")
 
 
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__)
     parser.add_argument("--tries", type=int, default=60)
-    parser.add_argument("--ports", type=int, default=10_000)
-    asked = parser.parse_args()
+    tries = parser.parse_args().tries
     enter()
-    run("ip", "netns", "add", "guests")
-    limit = bare(asked.tries)
-    with tempfile.TemporaryDirectory(prefix="quantumd-bench-") as work, daemon("linuxbridge", Path(work)) as client:
-        waited, late = one_by_one(client, asked.tries)
-    findings = [
-        Finding("one attach, idle: bare netlink + 5 ms", waited * 1000, limit * 1000 + 5, "ms", 1, True),
-        Finding("late device there → Attached", late * 1000, 20, "ms", 1, True),
-    ]
-    with tempfile.TemporaryDirectory(prefix="quantumd-bench-") as work:
-        findings += many(Path(work), asked.ports)
-    finish(findings)
+    for name in ("host", "guests", "guests-bare"):
+        run("ip", "netns", "add", name)
+    with (
+        tempfile.TemporaryDirectory(prefix="quantumd-bench-") as work,
+        daemon("linuxbridge", Path(work), namespace="host"),
+        bare() as limit,
+    ):
+        attaching = Attaching(Path(work, "api.sock"), "host", "guests", "")
+        waited, least = in_turns(attaching.asked_for, limit, rounds=tries)
+        (late,) = in_turns(attaching.late, rounds=tries)
+    finish(
+        [
+            Finding("one attach, idle: bare netlink + 5 ms", waited * 1000, least * 1000 + 5, "ms", 1, True),
+            Finding("late device there → Attached", late * 1000, 20, "ms", 1, True),
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -11,10 +11,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count, takewhile
 from pathlib import Path
+from typing import Any
 
 #: What the limit's app runs. It is given the socket, the status and the length of the body.
 _SMALLEST = """
@@ -70,24 +72,38 @@ class Load:
     size: int
 
 
-def send(path: Path, make: Callable[[int], bytes], connections: int, seconds: float, status: int) -> Load:
-    """Send requests for so long, one at a time on each connection. Ends the program at an answer of another status."""
+def drive(
+    path: Path, items: Iterable[bytes], connections: int, status: int, keep: dict[int, bytes] | None = None
+) -> Load:
+    """Send requests, one at a time on each connection. Ends the program at an answer of another status.
+
+    By hand, and looked into afterwards: a client that takes longer for a request than the daemon does would be what
+    is measured, and it is on the same processors. ``keep`` takes the bodies of the answers, by the requests' places.
+    """
     waits: list[float] = []
-    sent: dict[socket.socket, float] = {}
+    size = 0
+    sent: dict[socket.socket, tuple[int, float]] = {}
     pieces: dict[socket.socket, bytes] = {}
-    number, size = 0, 0
+    coming = enumerate(items)
     expected = f"HTTP/1.1 {status} ".encode()
     with selectors.DefaultSelector() as selector:
         began = time.perf_counter()
+
+        def send_next(connection: socket.socket) -> None:
+            following = next(coming, None)
+            if following is None:
+                selector.unregister(connection)
+                connection.close()
+                return
+            pieces[connection], sent[connection] = b"", (following[0], time.perf_counter())
+            connection.sendall(following[1])
+
         for _ in range(connections):
             connection = socket.socket(socket.AF_UNIX)
             connection.connect(str(path))
             selector.register(connection, selectors.EVENT_READ)
-            pieces[connection] = b""
-            sent[connection] = time.perf_counter()
-            connection.sendall(make(number))
-            number += 1
-        while (now := time.perf_counter()) - began < seconds:
+            send_next(connection)
+        while selector.get_map():
             for ready, _ in selector.select(1):
                 connection = ready.fileobj  # type: ignore[assignment]
                 piece = connection.recv(1 << 20)
@@ -100,26 +116,60 @@ def send(path: Path, make: Callable[[int], bytes], connections: int, seconds: fl
                     continue
                 if not got.startswith(expected):
                     raise SystemExit(f"not {status}: {got[:300]!r}")
-                pieces[connection], size = b"", len(body)
-                now = time.perf_counter()
-                waits.append(now - sent[connection])
-                sent[connection] = now
-                connection.sendall(make(number))
-                number += 1
-        for connection in pieces:
-            connection.close()
-    return Load(len(waits) / (now - began), waits, size)
+                number, at = sent[connection]
+                waits.append(time.perf_counter() - at)
+                size = len(body)
+                if keep is not None:
+                    keep[number] = body
+                send_next(connection)
+        took = time.perf_counter() - began
+    return Load(len(waits) / took, waits, size)
+
+
+def send(path: Path, make: Callable[[int], bytes], connections: int, seconds: float, status: int) -> Load:
+    """Send requests for so long; ``make`` makes the first, the second and so on."""
+    until = time.perf_counter() + seconds
+    return drive(path, map(make, takewhile(lambda _: time.perf_counter() < until, count())), connections, status)
+
+
+def ask(path: Path, status: int, *items: bytes, connections: int = 8) -> list[Any]:
+    """Send just these requests; the answers' bodies, read, in the same order."""
+    bodies: dict[int, bytes] = {}
+    drive(path, items, min(connections, len(items)), status, bodies)
+    return [json.loads(bodies[place]) for place in range(len(items))]
 
 
 def _length(head: bytes) -> int:
     return int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
 
 
-def request(method: str, path: str, body: object = None) -> bytes:
-    """A request's bytes."""
+def request(method: str, path: str, body: object = None, wait: int = 0) -> bytes:
+    """A request's bytes; ``wait``: prefer an answer when it is done, within so many seconds."""
     content = b"" if body is None else json.dumps(body).encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    if wait:
+        head += f"Prefer: wait={wait}\r\n"
     return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
+
+
+def metrics(path: Path) -> dict[str, float]:
+    """What the daemon counts, by the metrics' names with their labels."""
+    page: dict[int, bytes] = {}
+    drive(path, [request("GET", "/metrics")], 1, 200, page)
+    lines = [line.rpartition(" ") for line in page[0].decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+def settled(path: Path) -> None:
+    """Wait until the daemon has nothing left to do."""
+    while metrics(path)["quantumd_backlog"]:
+        time.sleep(0.02)
+
+
+def in_turns(*measures: Callable[[], float], rounds: int = 3) -> list[float]:
+    """The medians of figures that are taken in turns, so that a noisy machine is noisy for all of them."""
+    taken = [[measure() for measure in measures] for _ in range(rounds)]
+    return [statistics.median(column) for column in zip(*taken, strict=True)]
 
 
 @contextmanager
@@ -157,10 +207,14 @@ def table(findings: list[Finding]) -> str:
     for one in findings:
         sign = "≤" if one.at_most else "≥"
         lines.append(
-            f"| {one.question} | {one.ours:.4g} {one.unit} | {one.limit:.4g} {one.unit} | {one.ratio:.2f} "
+            f"| {one.question} | {_figure(one.ours)} {one.unit} | {_figure(one.limit)} {one.unit} | {one.ratio:.2f} "
             f"| {sign} {one.goal:g} | {'met' if one.met else 'missed'} |"
         )
     return "\n".join(lines)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def arguments(text: str | None) -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
 """How many requests a second, against the smallest klein app that answers as much, in the same run.
 
-    python benchmarks/http_requests.py [--seconds 3]
+    python benchmarks/http_requests.py [--seconds 2] [--json]
 
 Every write is on stable storage before it is answered; the app that is the limit has no disk. The plugin is ``memory``.
 """
@@ -13,22 +13,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common import Finding, Load, arguments, finish, median, request, send, smallest
+from common import Finding, arguments, finish, in_turns, median, request, send, smallest
 
 from quantumd.testing.scratch import daemon, enter
 
-_ROUNDS = 3
 
-
-def alternate(ours: Callable[[], Load], limit: Callable[[], Load]) -> tuple[float, float]:
-    """Rates of both, measured in turns so that a noisy machine is noisy for both; the medians."""
-    pairs = [(ours().rate, limit().rate) for _ in range(_ROUNDS)]
-    return median([one for one, _ in pairs]), median([one for _, one in pairs])
-
-
-def fsync(work: Path, body: bytes) -> float:
-    """Seconds of one append and fsync on that file system."""
-    waits = []
+def fsync(work: Path) -> float:
+    """Seconds of one append and fsync on that file system, at the median."""
+    waits, body = [], b"x" * 4096
     with (work / "fsync").open("wb") as file:
         for _ in range(200):
             began = time.perf_counter()
@@ -55,9 +47,9 @@ def measure(work: Path, seconds: float) -> list[Finding]:
             size = send(api, ask, 1, 0.2, status).size
             limited = constant if status == 200 else request("POST", "/", {"network": {"name": "n-0"}})
             with smallest(work, status, size) as limit:
-                ours, most = alternate(
-                    lambda: send(api, ask, connections, seconds, status),
-                    lambda: send(limit, lambda _: limited, connections, seconds, status),
+                ours, most = in_turns(
+                    lambda: send(api, ask, connections, seconds, status).rate,
+                    lambda: send(limit, lambda _: limited, connections, seconds, status).rate,
                 )
             findings.append(Finding(question, ours, most, "/s", goal))
 
@@ -70,8 +62,7 @@ def measure(work: Path, seconds: float) -> list[Finding]:
 
         against("POST network, durable, 16 connections", post, 16, 202, 0.5)
         against("POST network, durable, 64 connections", post, 64, 202, 0.5)
-        sync = fsync(work, b"x" * 4096)
-        alone = median(send(api, post, 1, seconds, 202).waits)
+        alone, sync = in_turns(lambda: median(send(api, post, 1, seconds / 2, 202).waits), lambda: fsync(work))
         limit = (sync + 0.0015) * 1000
         findings.append(Finding("POST network, 1 connection: fsync + 1.5 ms", alone * 1000, limit, "ms", 1, True))
     return findings
@@ -80,7 +71,7 @@ def measure(work: Path, seconds: float) -> list[Finding]:
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__)
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=float, default=2, help="of each of the rounds")
     asked = parser.parse_args()
     enter()
     with tempfile.TemporaryDirectory(prefix="quantumd-bench-") as work:

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from quantumd.cli.client import Client
 from quantumd.cli.endpoint import parse_endpoint
+from quantumd.host.netns import RUN_NETNS
 
 #: Which Debian or Ubuntu package has a tool that is run here.
-PACKAGES = {"ip": "iproute2", "unshare": "util-linux", "mount": "mount"}
+PACKAGES = {"ip": "iproute2", "unshare": "util-linux", "nsenter": "util-linux", "mount": "mount"}
 
 _INSIDE = "QUANTUMD_SCRATCH"
 
@@ -72,11 +73,15 @@ def enter(extra_tools: Mapping[str, str] | None = None) -> None:
 
 
 @contextmanager
-def daemon(plugin: str, work: Path, options: Sequence[str] = ()) -> Iterator[Client]:
-    """A quantumd on that plugin, with its files in ``work``; gives a client of its unix socket ``work/api.sock``."""
+def daemon(plugin: str, work: Path, options: Sequence[str] = (), namespace: str | None = None) -> Iterator[Client]:
+    """A quantumd on that plugin, with its files in ``work``; gives a client of its unix socket ``work/api.sock``.
+
+    It has the network of ``namespace``, where one is named, so that there may be several on one scratch machine.
+    """
     socket, log = work / "api.sock", work / "quantumd.log"
     twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-    words = [*twistd, "-n", "--pidfile", "", "--logfile", str(log), "quantumd", "--plugin", plugin]
+    inside = [] if namespace is None else ["nsenter", f"--net={RUN_NETNS}/{namespace}"]
+    words = [*inside, *twistd, "-n", "--pidfile", "", "--logfile", str(log), "quantumd", "--plugin", plugin]
     words += ["--state", str(work / "quantumd.sqlite"), "--listen", f"unix:{socket}", *options]
     process = subprocess.Popen(words)  # noqa: S603
     client = Client(parse_endpoint(f"unix:{socket}"))
