@@ -19,7 +19,7 @@ BIN = $(VENV)/bin
 SOURCES = setup.py pyproject.toml quantumd.conf.example \
 	$(shell find quantumd twisted data -name '*.py' -o -path 'data/*' -type f)
 
-.PHONY: run demo test simulate soak lint python root tools clean
+.PHONY: run demo test simulate soak bench bench-check lint python root tools clean
 
 run: $(VENV)/installed
 	@mkdir -p var
@@ -88,7 +88,7 @@ python:
 		{ echo 'the venv module of $(PYTHON) is missing; install it: apt install python3-venv' >&2; exit 1; }
 
 root:
-	@test "$$(id -u)" = 0 || { echo 'the tests make network namespaces: run them as root (sudo make test)' >&2; exit 1; }
+	@test "$$(id -u)" = 0 || { echo 'this makes network namespaces: run it as root (sudo make $(firstword $(MAKECMDGOALS)))' >&2; exit 1; }
 
 tools:
 	@missing=; \
