@@ -126,7 +126,7 @@ class ApiTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.store = MemoryStore(self.clock)
+        self.store = self.make_store()
         self.successResultOf(self.store.start())
         self.plugin = MemoryPlugin(self.clock, {**SETTINGS, **self.plugin_settings})
         self.convergence = Convergence(self.store, self.plugin, self.clock)
@@ -138,6 +138,9 @@ class ApiTestCase(SynchronousTestCase):
         self.site = make_site(
             self.quantum, self.waiters, self.store, self.plugin, self.settings, self.clock, self.registry
         )
+
+    def make_store(self) -> IStateStore:
+        return MemoryStore(self.clock)
 
     def connect(self) -> Connection:
         return Connection(self.site)

@@ -10,7 +10,7 @@ from ctypes import CFUNCTYPE, c_char_p, c_int, c_int64, c_void_p
 from typing import Any
 
 #: Result codes of SQLite (sqlite3.h).
-FULL, WRITE_ERROR, SYNC_ERROR = 13, 778, 1034
+READ_ONLY, FULL, WRITE_ERROR, SYNC_ERROR = 8, 13, 778, 1034
 
 _VFS_BYTES, _METHODS_BYTES = 168, 152
 _OPEN_AT, _NAME_AT = 40, 24
@@ -30,13 +30,14 @@ class Disk:
         self.done = 0
         self.failed = 0
         self._first = self._last = -1
-        self._full = False
+        self._code: int | None = None
         self.works = False
 
-    def fail(self, first: int, more: int = 0, *, full: bool = False) -> None:
-        """Fail from the ``first``-th operation from now on (0: the next), and for ``more`` after it."""
+    def fail(self, first: int, more: int = 0, code: int | None = None) -> None:
+        """Fail from the ``first``-th operation from now on (0: the next), and for ``more`` after it; with an error of
+        input and output, or with this code."""
         self.done = self.failed = 0
-        self._first, self._last, self._full = first, first + more, full
+        self._first, self._last, self._code = first, first + more, code
 
     def result(self, code: int) -> int:
         """What becomes of the next operation: 0, or the code of its failure."""
@@ -46,7 +47,7 @@ class Disk:
         if not self._first <= number <= self._last:
             return 0
         self.failed += 1
-        return FULL if self._full else code
+        return code if self._code is None else self._code
 
 
 def _pointer(address: int) -> c_void_p:

@@ -13,7 +13,7 @@ from quantumd.core.model import Key, Record
 from quantumd.store.database import Database
 from quantumd.store.errors import StoreError
 from quantumd.store.grouping import Batch
-from tests.store.faulty import Disk, faulty_disk
+from tests.store.faulty import FULL, READ_ONLY, Disk, faulty_disk
 from tests.store.records import NETWORK
 from tests.tally import tell
 
@@ -46,13 +46,13 @@ class FaultTests(SynchronousTestCase):
         disk.works = False
         return names
 
-    def run_once(self, first: int, more: int, *, full: bool) -> tuple[int, int]:
+    def run_once(self, first: int, more: int, code: int | None) -> tuple[int, int]:
         """Write with these failures; returns how many failures there were, and how many writes were refused."""
         path = Path(tempfile.mkdtemp(dir=self.directory)) / "quantumd.sqlite"
         with faulty_disk() as disk:
             database = Database(path, "this boot")
             database.open()
-            disk.fail(first, more, full=full)
+            disk.fail(first, more, code)
             accepted: dict[int, str] = {}
             refused = 0
             for number in range(1, WRITES + 1):
@@ -80,11 +80,11 @@ class FaultTests(SynchronousTestCase):
     def test_every_operation(self) -> None:
         """What failed is refused and not there, now or after a crash; what comes when the disk works again is."""
         failures = refusals = points = 0
-        for full in (False, True):
+        for code in (None, FULL, READ_ONLY):
             for more in (0, 3):
                 first, failed = 0, 1
                 while failed:
-                    failed, refused = self.run_once(first, more, full=full)
+                    failed, refused = self.run_once(first, more, code)
                     failures, refusals, points, first = failures + failed, refusals + refused, points + 1, first + 1
         self.assertGreater(refusals, 40)
         tell("storage faults", points=points, failures=failures, refused=refusals, lost=0, resurrected=0)
