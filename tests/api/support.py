@@ -21,6 +21,7 @@ from quantumd.core.intent import Limits
 from quantumd.core.model import Token
 from quantumd.core.quotas import Quotas
 from quantumd.core.transaction import Transaction
+from quantumd.interfaces import IStateStore
 from quantumd.plugins.memory import SETTINGS, MemoryPlugin
 from quantumd.service.convergence import Convergence
 from quantumd.service.quantum import Quantum
