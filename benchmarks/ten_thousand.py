@@ -26,6 +26,8 @@ from quantumd.testing.lab import Lab
 from quantumd.testing.openvswitch import OpenVSwitch
 from quantumd.testing.scratch import daemon, enter, run
 
+#: What was measured, in words.
+_TOLD = {"linuxbridge": "linuxbridge", "ovs": "ovs (a stand-in for ovs-vswitchd)"}
 #: Seconds that are looked on for: there is an audit every 30 s.
 _STEADY = 35
 _LIMITS = "[limits]\nnetworks = 100000\nports_per_network = 100000\n"
@@ -101,7 +103,7 @@ class Question:
     def __init__(self, small: Place, large: Place, plugin: str, ports: int, rounds: int) -> None:
         self._small = small
         self._large = large
-        self._told = f"{plugin}, {ports:,} ports there: 100 there"
+        self._told = f"{_TOLD[plugin]}, {ports:,} ports there: 100 there"
         self._rounds = rounds
         self.findings: list[Finding] = []
 
@@ -218,7 +220,7 @@ def measure(plugin: str, ports: int, networks: int, rounds: int, stack: ExitStac
         full = large.resident()
         small.fill(networks, 100)
         findings = compared(small, large, plugin, ports, rounds)
-    told = f"{plugin}, {ports:,} ports"
+    told = f"{_TOLD[plugin]}, {ports:,} ports"
     most = {"linuxbridge": 130, "ovs": 200}[plugin]
     return [
         *findings,
