@@ -16,14 +16,14 @@ from attrs import evolve, frozen
 from quantumd.core.model import Attachment, Event, Network, Port, Stored, Token
 from quantumd.core.state import State
 from quantumd.core.transaction import build
-from quantumd.store.codec import decode, encode
+from quantumd.store.codec import decode
 from quantumd.store.copies import advice, copy_before_upgrade, prepare, put_in_place, sync_directory, unreadable
 from quantumd.store.errors import StoreError
 from quantumd.store.grouping import Batch
 from quantumd.store.history import KEPT
 from quantumd.store.lock import OwnerLock
 from quantumd.store.schema import APPLICATION_ID, MIGRATIONS, Migration, migrate
-from quantumd.store.tables import DROP, EVENT, PUT, note, row
+from quantumd.store.tables import DROP, note, put
 
 #: How far the numbers of events jump when the machine has booted since the state was last open: further than one
 #: can get with events that a loss of power may have taken back, so that no number is ever given twice.
@@ -58,6 +58,7 @@ class Database:
         self._lock: OwnerLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._synchronous = ""
+        self._oldest_event: int | None = None
 
     def open(self) -> Loaded:
         """Take the file, bring it up to date and read it.
@@ -104,14 +105,11 @@ class Database:
                 for key, record in batch.records.items():
                     if record is None:
                         connection.execute(DROP[key.kind], (key.ident,))
-                    else:
-                        connection.execute(PUT[key.kind], row(record))
-                connection.executemany(
-                    EVENT,
-                    [(event.seq, encode(event)) for event in batch.events],
-                )
-                connection.execute("DELETE FROM events WHERE seq < ?", (batch.oldest_event,))
+                put(connection, (one for one in batch.records.values() if one is not None), batch.events)
+                if batch.oldest_event != self._oldest_event:
+                    connection.execute("DELETE FROM events WHERE seq < ?", (batch.oldest_event,))
                 note(connection, next_serial=batch.next_serial, next_event=batch.next_event)
+            self._oldest_event = batch.oldest_event
         except sqlite3.Error as error:
             self._write_over(connection)
             raise StoreError(f"{self._path}: {error}") from error

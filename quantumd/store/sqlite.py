@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from quantumd.core.errors import ServiceUnavailable
@@ -44,20 +44,34 @@ class WorkerThread:
     def __init__(self, reactor: Any, name: str) -> None:
         self._reactor = reactor
         self._name = name
-        self._pool: ThreadPool | None = None
+        self._thread: Thread | None = None
+        self._work: SimpleQueue[tuple[Callable[[], Any], Deferred[Any]] | None] = SimpleQueue()
 
     def run(self, work: Callable[[], T]) -> Deferred[T]:
         """Do the work in the thread; the Deferred fires in the reactor's."""
-        if self._pool is None:
-            self._pool = ThreadPool(minthreads=1, maxthreads=1, name=self._name)
-            self._pool.start()
-        return deferToThreadPool(self._reactor, self._pool, work)
+        if self._thread is None:
+            self._thread = Thread(target=self._serve, name=self._name)
+            self._thread.start()
+        done: Deferred[T] = Deferred()
+        self._work.put((work, done))
+        return done
 
     def stop(self) -> None:
         """Wait for the thread to end, if there is one."""
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool = None
+        if self._thread is not None:
+            self._work.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _serve(self) -> None:
+        while (piece := self._work.get()) is not None:
+            work, done = piece
+            try:
+                result = work()
+            except BaseException:
+                self._reactor.callFromThread(done.errback, Failure())  # type: ignore[no-untyped-call]
+            else:
+                self._reactor.callFromThread(done.callback, result)
 
 
 @implementer(IStateStore)

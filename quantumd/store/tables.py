@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 
@@ -11,6 +12,8 @@ from quantumd.core.model import Event, Kind, Network, Port, Stored, Token
 from quantumd.core.state import State
 from quantumd.store.codec import encode
 from quantumd.store.schema import migrate
+
+Row = tuple[str | int, ...]
 
 #: How to add a record, or replace it.
 PUT = {
@@ -31,7 +34,17 @@ DROP = {
 EVENT = "INSERT INTO events (seq, body) VALUES (?, ?)"
 
 
-def row(record: Stored) -> tuple[str | int, ...]:
+def put(connection: sqlite3.Connection, records: Iterable[Stored], events: Iterable[Event]) -> None:
+    """Write the records, in the place of those with their keys, and add the events."""
+    rows: defaultdict[Kind, list[Row]] = defaultdict(list)
+    for record in records:
+        rows[record.key.kind].append(row(record))
+    for kind, every in rows.items():
+        connection.executemany(PUT[kind], every)
+    connection.executemany(EVENT, [(event.seq, encode(event)) for event in events])
+
+
+def row(record: Stored) -> Row:
     """The values for :data:`PUT`."""
     if isinstance(record, Network):
         return record.id, record.name, encode(record)
@@ -54,8 +67,6 @@ def serialized(state: State, events: Sequence[Event]) -> bytes:
     )
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrate(connection)
-        for record in kept:
-            connection.execute(PUT[record.key.kind], row(record))
-        connection.executemany(EVENT, [(event.seq, encode(event)) for event in events])
+        put(connection, kept, events)
         note(connection, next_serial=state.next_serial, next_event=state.next_event)
         return connection.serialize()
