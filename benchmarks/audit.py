@@ -1,9 +1,10 @@
 """What audits cost that find nothing to do: the daemon's processor time, as a part of the time that passed.
 
-    python benchmarks/audit.py [--memory 10000] [--devices 3000] [--seconds 62] [--json]
+    python benchmarks/audit.py [memory] [linuxbridge] [ovs] [--ports 10000] [--networks 20] [--seconds 62] [--json]
 
-On the memory plugin, and with taps of its own on the linuxbridge plugin. Time passes with nobody asking anything, over
-two periods of the audit. Runs on a scratch machine; the host's own network is not touched.
+The ports have taps that quantumd made; with ``ovs`` there is a real ovsdb-server, and ``standin.py`` in the place of
+ovs-vswitchd. Time passes with nobody asking anything, over two periods of the audit. Runs on a scratch machine; the
+host's own network is not touched.
 """
 
 from __future__ import annotations
@@ -11,19 +12,18 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from attachments import requests
-from common import Finding, arguments, finish
+from blocked import listener
+from common import Finding, arguments, finish, metrics
+from ten_thousand import Place
 
-from quantumd.cli.client import Client
-from quantumd.testing.scratch import daemon, enter
+from quantumd.testing.scratch import enter
 
 #: The goal: so much of one core.
 _SHARE = 0.05
-#: What a Linux bridge takes is 1,023.
-_PER_NETWORK = 500
+_PLUGINS = ("memory", "linuxbridge", "ovs")
 
 
 def processor(pid: int) -> float:
@@ -32,55 +32,32 @@ def processor(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def at_rest(client: Client) -> bool:
-    """Whether everything is plugged."""
-    found: list[Any] = client.request("GET", "/attachments").json["attachments"]
-    return all(one["status"].startswith("Attached/") for one in found)
-
-
-def child() -> int:
-    """The daemon, which is our only child."""
-    (pid,) = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return int(pid)
-
-
-def measured(plugin: str, ports: int, seconds: float) -> tuple[float, float]:
+def measured(plugin: str, networks: int, ports: int, seconds: float) -> Finding:
     """Seconds of processor time, and seconds that passed meanwhile."""
-    with tempfile.TemporaryDirectory(prefix="quantumd-bench-") as work, daemon(plugin, Path(work)) as client:
-        names = [("POST", "/networks", {"network": {"name": f"n{n}"}}) for n in range(-(-ports // _PER_NETWORK))]
-        ids = [answer["network"]["id"] for answer in requests(Path(work), names)]
-        made = [
-            (
-                "POST",
-                f"/networks/{ids[n // _PER_NETWORK]}/attachments",
-                {"attachment": {"id": f"vif{n}", "device": {"create": "tap"}}},
-            )
-            for n in range(ports)
-        ]
-        requests(Path(work), made)
-        while not at_rest(client):
-            time.sleep(1)
+    with ExitStack() as stack:
+        place = Place(plugin, plugin[:5], Path(stack.enter_context(tempfile.TemporaryDirectory())), stack)
+        stack.enter_context(place.running())
+        place.fill(networks, ports)
         time.sleep(3)
-        pid = child()
+        pid, audits = listener(place.api), metrics(place.api)["quantumd_audits_total"]
         used, began = processor(pid), time.perf_counter()
         time.sleep(seconds)
-        return processor(pid) - used, time.perf_counter() - began
+        used, passed = processor(pid) - used, time.perf_counter() - began
+        audits = metrics(place.api)["quantumd_audits_total"] - audits
+    question = f"{audits:.0f} audits of {ports:,} unchanged ports, {plugin}: processor time"
+    return Finding(question, used, passed, "s", _SHARE, at_most=True)
 
 
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__)
-    parser.add_argument("--memory", type=int, default=10_000, help="ports on the memory plugin")
-    parser.add_argument("--devices", type=int, default=3_000, help="taps on the linuxbridge plugin")
+    parser.add_argument("plugins", nargs="*", default=_PLUGINS, help="all of them, if none is named")
+    parser.add_argument("--ports", type=int, default=10_000)
+    parser.add_argument("--networks", type=int, default=20, help="a Linux bridge takes 1,023 ports")
     parser.add_argument("--seconds", type=float, default=62.0, help="how long to look on: two periods of 30 s")
     asked = parser.parse_args()
     enter()
-    findings = []
-    for plugin, ports in (("memory", asked.memory), ("linuxbridge", asked.devices)):
-        used, passed = measured(plugin, ports, asked.seconds)
-        question = f"audits of {ports:,} unchanged ports, {plugin}: processor time"
-        findings.append(Finding(question, used, passed, "s", _SHARE, at_most=True))
-    finish(findings)
+    finish([measured(plugin, asked.networks, asked.ports, asked.seconds) for plugin in asked.plugins])
 
 
 if __name__ == "__main__":
