@@ -1,12 +1,17 @@
-"""Ended by a real kill -9 before and after each OVSDB transaction, and each transaction's answer lost."""
+"""Ended by a real kill -9 before and after each OVSDB transaction, and each transaction's answer lost; and before each
+step on the host or the disk, and of the recovery from that."""
 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from quantumd.testing.lab import eventually
+from quantumd.testing.lab import Namespace, eventually
 from tests.functional.ovs import BRIDGE, OvsCase
 from tests.functional.ovs_proxy import Fault, Proxy
 from tests.tally import tell
@@ -20,6 +25,10 @@ FORMS: dict[int, Any] = {
     4: {"id": "far", "type": "tunnel", "tunnel": {"kind": "vxlan", "remote": "192.0.2.1", "vni": 77}},
 }
 PATH = f"/networks/{RED}"
+#: How many pairs of steps, one in the workload and one in the recovery from it, are drawn at random; of the steps of the
+#: workload alone, every one is taken when there are so many pairs, else each so-and-so-many-th.
+PAIRS = int(os.environ.get("QUANTUMD_CRASH_PAIRS", "60")) // 10
+EACH = 1 if PAIRS >= 50 else 7
 
 
 class ProxyCase(OvsCase):
@@ -136,3 +145,53 @@ class StepTests(ProxyCase):
         """A database that takes its time: all is done, and the API is as quick as ever."""
         self.proxy.delay = 0.3
         self.workload()
+
+
+class EveryStepTests(ProxyCase):
+    """Netlink messages, ioctls, writes to /proc/sys, transactions and commits, in whatever order they come."""
+
+    lives: Sequence[int] = ()
+    started = 0
+
+    def command(self, *words: str, twistd: Sequence[str] = ("--nodaemon", "--pidfile=")) -> list[str]:
+        _, _, _, *rest = super().command(*words, twistd=twistd)
+        return [sys.executable, "-m", "tests.functional.stepped", *rest]
+
+    def environ(self) -> dict[str, str]:
+        return {**super().environ(), "QUANTUMD_STEP": str(self.lives[0] if self.lives else -1)}
+
+    def run_daemon(self, host: Namespace | None = None) -> subprocess.Popen[str]:
+        """Start daemons until there is one that lives to answer; each has the next of the lives, the last ones have no
+        end."""
+        while True:
+            mortal = bool(self.lives)
+            self.started += 1
+            try:
+                return super().run_daemon(host)
+            except AssertionError:
+                if not mortal:
+                    raise
+            finally:
+                self.lives = self.lives[1:]
+
+    def live(self, *lives: int) -> int:
+        """Go through the workload with daemons that end before these steps; how many of them came to their end."""
+        self.kill()
+        self.lives, self.started = lives, 0
+        self.daemon = self.run_daemon()
+        self.workload()
+        return self.started - 1
+
+    def test_each(self) -> None:
+        number, points = 0, 0
+        while self.live(number):
+            number, points = number + EACH, points + 1
+        self.assertGreater(number, 30, "they are stepped")
+        tell("crash points, ovs", steps=number, crash_points=points, lost=0, leaked=0)
+
+    def test_ended_while_recovering(self) -> None:
+        """Ended once more, at any step of the recovery."""
+        choose, ends = random.Random(4), 0
+        for _ in range(PAIRS):
+            ends += self.live(choose.randrange(60), choose.randrange(12))
+        tell("crash points, ovs, twice", pairs=PAIRS, ends=ends, lost=0, leaked=0)
