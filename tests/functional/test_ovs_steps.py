@@ -25,8 +25,8 @@ FORMS: dict[int, Any] = {
     4: {"id": "far", "type": "tunnel", "tunnel": {"kind": "vxlan", "remote": "192.0.2.1", "vni": 77}},
 }
 PATH = f"/networks/{RED}"
-#: How many pairs of steps, one in the workload and one in the recovery from it, are drawn at random; of the steps of the
-#: workload alone, every one is taken when there are so many pairs, else each so-and-so-many-th.
+#: How many pairs of steps, one in the workload and one in the recovery from it, are drawn at random; of the steps of
+#: the workload alone, every one is taken when there are so many pairs, else each so-and-so-many-th.
 PAIRS = int(os.environ.get("QUANTUMD_CRASH_PAIRS", "60")) // 10
 EACH = 1 if PAIRS >= 50 else 7
 
@@ -193,5 +193,5 @@ class EveryStepTests(ProxyCase):
         """Ended once more, at any step of the recovery."""
         choose, ends = random.Random(4), 0
         for _ in range(PAIRS):
-            ends += self.live(choose.randrange(60), choose.randrange(12))
+            ends += self.live(choose.randrange(110), choose.randrange(12))
         tell("crash points, ovs, twice", pairs=PAIRS, ends=ends, lost=0, leaked=0)
