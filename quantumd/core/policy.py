@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from attrs import field, frozen
 
@@ -92,8 +93,12 @@ class Policy:
 
 
 def _matches(text: str, patterns: tuple[str, ...], caller: Caller) -> bool:
-    own = glob.escape(caller.tenant_id)
-    return any(fnmatchcase(text, pattern.replace(_TENANT, own)) for pattern in patterns)
+    return any(fnmatchcase(text, _of_tenant(pattern, caller.tenant_id)) for pattern in patterns)
+
+
+@lru_cache
+def _of_tenant(pattern: str, tenant_id: str) -> str:
+    return pattern.replace(_TENANT, glob.escape(tenant_id))
 
 
 def _matches_place(netns: str, patterns: tuple[str, ...], caller: Caller) -> bool:

@@ -33,9 +33,14 @@ class Quotas:
     def check(self, state: State, change: RecordChange, fixed_ports: int = 0) -> None:
         """Raises OverLimit where there is no room for what the change adds. ``fixed_ports`` come with a network."""
         for what, more in _adds(state, change, fixed_ports).items():
-            tenant_id = change.network.tenant_id
-            _room(what, more, state.count(what, tenant_id), getattr(self.tenant, what), f"Tenant {tenant_id!r} has")
-            _room(what, more, state.count(what), getattr(self.total, what), "Together, all tenants have")
+            for tenant_id, quota in ((change.network.tenant_id, self.tenant), (None, self.total)):
+                limit = getattr(quota, what)
+                if more and limit is not None and state.count(what, tenant_id) + more > limit:
+                    who = "Together, all tenants have" if tenant_id is None else f"Tenant {tenant_id!r} has"
+                    raise OverLimit(
+                        f"{who} {state.count(what, tenant_id)} {what}, and the quota allows {limit}; remove one, or "
+                        "have the quota raised."
+                    )
 
 
 def usage(state: State, quota: Quota, tenant_id: str | None) -> dict[str, dict[str, int | None]]:
@@ -53,8 +58,3 @@ def _adds(state: State, change: RecordChange, fixed_ports: int) -> dict[str, int
         case Attach(attachment):
             return {"attachments": 1, "tunnels": int(attachment.form.tunnel is not None)}
     return {}
-
-
-def _room(what: str, more: int, used: int, limit: int | None, who: str) -> None:
-    if more and limit is not None and used + more > limit:
-        raise OverLimit(f"{who} {used} {what}, and the quota allows {limit}; remove one, or have the quota raised.")

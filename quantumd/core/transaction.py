@@ -14,7 +14,7 @@ from attrs import evolve
 from rpds import HashTrieMap
 
 from quantumd.core.claims import Claim, claims
-from quantumd.core.model import Attachment, Event, FaultRecord, Key, Network, Port, Record, Stored, Token
+from quantumd.core.model import Attachment, Event, FaultRecord, Key, Kind, Network, Port, Record, Stored, Token
 from quantumd.core.state import Allocation, Counted, State
 
 _K = TypeVar("_K")
@@ -134,16 +134,16 @@ class Transaction:
         port_id: str | None = None
         attachment_id: str | None = None
         if isinstance(record, Network):
-            network_id = record.id
+            kind, network_id = Kind.NETWORK, record.id
         elif isinstance(record, Port):
-            network_id, port_id = record.network_id, record.id
+            kind, network_id, port_id = Kind.PORT, record.network_id, record.id
         else:
-            network_id, port_id, attachment_id = record.network_id, record.port_id, record.id
+            kind, network_id, port_id, attachment_id = Kind.ATTACHMENT, record.network_id, record.port_id, record.id
         network = self._state.networks.get(network_id)
         assert network is not None, "a network's last event goes before the network"
         event = Event(
             seq=self._state.next_event,
-            kind=record.key.kind,
+            kind=kind,
             action=action,
             at=self.now,
             tenant_id=network.tenant_id,
@@ -154,6 +154,24 @@ class Transaction:
             fault=record.fault,
             detail=detail,
         )
+        self._tell(event)
+
+    def emit_leftover(self, what: str) -> None:
+        """Tell the world that something which belonged to nothing was removed."""
+        self._tell(
+            Event(
+                seq=self._state.next_event,
+                kind=Kind.LEFTOVER,
+                action="removed",
+                at=self.now,
+                tenant_id="",
+                network_id="",
+                status="",
+                detail=what,
+            )
+        )
+
+    def _tell(self, event: Event) -> None:
         self._change(next_event=event.seq + 1)
         self.events.append(event)
 
