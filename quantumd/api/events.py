@@ -38,12 +38,13 @@ class EventStreams:
         """How many there are."""
         return len(self._streams)
 
-    async def follow(self, request: Request, caller: Caller, after: int | None) -> None:
+    async def follow(self, request: Request, caller: Caller, after: int | None, leftovers: bool = False) -> None:
         """Write events to the request until its client is gone, its token is revoked or :meth:`close` is called.
 
-        They begin after the event with that number (None: from now on), and are those that the caller may see.
+        They begin after the event with that number (None: from now on), and are those that the caller may see; those of
+        ``leftovers`` only where they are asked for, since they are of no network.
         """
-        stream = _Stream(self._store, self._clock, request, caller)
+        stream = _Stream(self._store, self._clock, request, caller, leftovers)
         self._streams.add(stream)
         request.registerProducer(stream, True)
         try:
@@ -76,9 +77,12 @@ class _Stream:
     """One client. Holds no events, only the number of the last one sent: one that never reads costs nothing more than
     what its connection buffers."""
 
-    def __init__(self, store: IStateStore, clock: IReactorTime, request: Request, caller: Caller) -> None:
+    def __init__(
+        self, store: IStateStore, clock: IReactorTime, request: Request, caller: Caller, leftovers: bool
+    ) -> None:
         self.token_id = caller.token_id
         self._caller = caller
+        self._leftovers = leftovers
         self._store = store
         self._clock = clock
         self._request = request
@@ -146,10 +150,13 @@ class _Stream:
             return False
         part = events[:_AT_ONCE]
         self._last = part[-1].seq
-        seen = [told for told in part if self._caller.sees(told.tenant_id)]
+        seen = [told for told in part if self._sees(told)]
         if seen:
             self._write(b"".join(_message(told.kind, told.seq, represent(told)) for told in seen))
         return True
+
+    def _sees(self, told: Event) -> bool:
+        return self._caller.sees(told.tenant_id) and (self._leftovers or told.kind is not Kind.LEFTOVER)
 
     def _newest(self) -> int:
         return self._store.state.next_event - 1

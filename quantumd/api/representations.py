@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import asdict
 
-from quantumd.core.model import Attachment, Device, Event, FaultRecord, Network, Port, Record, Token, Tunnel
+from quantumd.core.model import Attachment, Device, Event, FaultRecord, Kind, Network, Port, Record, Token, Tunnel
 from quantumd.core.state import State
 from quantumd.service.tokens import Issued
 
@@ -121,7 +121,9 @@ def issued_token(issued: Issued) -> Representation:
 
 
 def event(told: Event) -> Representation:
-    """The data of an event; ``detail``, of a repair only, says what was found amiss."""
+    """The data of an event; ``detail``, of a repair only, says what was found amiss, or what was left over."""
+    if told.kind is Kind.LEFTOVER:
+        return {"action": told.action, "at": told.at, "detail": told.detail}
     data = {
         "action": told.action,
         "at": told.at,

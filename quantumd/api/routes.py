@@ -392,6 +392,7 @@ ROUTES: tuple[Route, ...] = (
         path="/events",
         summary="Follow what happens, as server-sent events",
         reply="Events",
+        query=lambda _: schemas.EVENT_QUERY,
         media_type=EVENTS,
     ),
     Route(

@@ -266,6 +266,14 @@ PAGE: Mapping[str, Json] = {"limit": LIMIT, "marker": MARKER}
 NETWORK_QUERY: Mapping[str, Json] = {**PAGE, "name": {"type": "string"}, "status": _STATUS}
 PORT_QUERY: Mapping[str, Json] = {**PAGE, "status": _STATUS, "attachment": {"type": "string"}}
 
+EVENT_QUERY: Mapping[str, Json] = {
+    "also": {
+        "type": "string",
+        "enum": ["leftovers"],
+        "description": "An admin is told of what belonged to nothing and was removed too, by events 'leftover'",
+    }
+}
+
 QUOTA_QUERY: Mapping[str, Json] = {"tenant_id": {**NAME, "description": "Whose; an admin may ask for any tenant"}}
 
 

@@ -134,10 +134,21 @@ def shapes(takes: Capabilities) -> dict[str, Json]:
             ),
             "description": f"The data of an event whose name is one of {', '.join(_TOLD)}",
         },
+        "Leftover": {
+            **_shape(
+                {
+                    "action": {"type": "string", "enum": ["removed"]},
+                    "at": _TIME,
+                    "detail": {"type": "string", "description": "What it was"},
+                }
+            ),
+            "description": "The data of an event whose name is leftover",
+        },
         "Events": {
             "type": "string",
             "description": "Server-sent events: 'id' is a sequence number, 'event' is network, port or attachment and "
-            "'data' an Event; an event 'reset' says that those after Last-Event-ID are gone: read everything again",
+            "'data' an Event; with also=leftovers, it may be leftover and 'data' a Leftover. An event 'reset' says that "
+            "those after Last-Event-ID are gone: read everything again",
         },
         "Token": _shape({**_TOKEN, "created_at": _TIME}),
         "TokenReply": _shape({"token": ref("Token")}),

@@ -103,7 +103,8 @@ def make_site(
     pages = Pages(plugin, settings.status_codes, registry, openapi.document)
 
     def follow_events(call: Call) -> Reply:
-        return Reply(body=b"", stream=lambda request: streams.follow(request, call.caller, call.last_event))
+        leftovers = "also" in call.query
+        return Reply(body=b"", stream=lambda request: streams.follow(request, call.caller, call.last_event, leftovers))
 
     async def take_backup(_: Call) -> Reply:
         content = await store.backup()

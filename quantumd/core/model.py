@@ -36,12 +36,14 @@ class AttachmentStatus(StrEnum):
 
 
 class Kind(StrEnum):
-    """The three kinds of resource, which are also the ``event`` field of an event stream, and tokens."""
+    """The three kinds of resource, tokens, and what was left over of a resource; all but tokens are also the ``event``
+    field of an event stream."""
 
     NETWORK = "network"
     PORT = "port"
     ATTACHMENT = "attachment"
     TOKEN = "token"  # noqa: S105
+    LEFTOVER = "leftover"
 
 
 class Key(NamedTuple):
@@ -241,6 +243,8 @@ class Event:
     """One thing that happened to one resource. ``seq`` grows by one or more from event to event.
 
     ``action`` is ``created``, ``updated``, ``status``, ``deleted`` or ``repaired``; ``detail`` is what a repair found.
+    Of something that was left over, it is ``removed``, and ``detail`` what it was: it belongs to no network and to no
+    tenant, and those fields are empty.
     """
 
     seq: int

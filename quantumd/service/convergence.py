@@ -284,6 +284,13 @@ class Convergence:
             if not isinstance(change, RemoveLeftover):
                 tries.append(_tried(state, change, outcome))
         await self._record(tries, observed)
+        removed = [
+            change.leftover.what
+            for change, outcome in zip(plan.changes, outcomes, strict=True)
+            if isinstance(change, RemoveLeftover) and isinstance(outcome, Done)
+        ]
+        if removed:
+            await self._store.commit(lambda tx: _tell_of_leftovers(tx, removed), durable=False)
 
     def _count(self, change: Change, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):
@@ -361,6 +368,11 @@ def _tried(state: State, change: RecordChange, outcome: Outcome) -> _Try:
     well = record.status in _WELL and record.fault is None and change.network.status in _WELL
     repaired = "; ".join(found) if found and well and isinstance(outcome, Done) else None
     return _Try(record.key, record.revision, outcome, repaired)
+
+
+def _tell_of_leftovers(tx: Transaction, removed: list[str]) -> None:
+    for what in removed:
+        tx.emit_leftover(what)
 
 
 def _what(change: Change) -> str:

@@ -9,8 +9,10 @@ from unittest import mock
 from attrs import frozen
 
 from quantumd.api.events import KEEP_ALIVE
+from quantumd.api.settings import ApiSettings
+from quantumd.core.model import Key, Kind
 from quantumd.store.history import KEPT, SLACK
-from tests.api.support import ApiTestCase, Connection, request_bytes
+from tests.api.support import NO_ID, ApiTestCase, Connection, request_bytes
 
 
 @frozen
@@ -25,10 +27,10 @@ class Told:
 class Follower:
     """A client that follows."""
 
-    def __init__(self, connection: Connection, **headers: str) -> None:
+    def __init__(self, connection: Connection, target: str = "/events", **headers: str) -> None:
         self.connection = connection
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.send(request_bytes("GET", "/events", b"", named))
+        connection.send(request_bytes("GET", target, b"", named))
 
     @property
     def head(self) -> str:
@@ -208,5 +210,47 @@ class StreamTests(ApiTestCase):
         self.assertEqual([call for call in self.clock.getDelayedCalls() if "keep_alive" in str(call.func)], [])
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_leftovers(self) -> None:
+        """What belonged to nothing is told of to those who ask for it; to the others, as if nothing had been."""
+        asked, did_not = Follower(self.connect(), "/events?also=leftovers"), self.follow()
+        self.settle()
+        network = self.network()
+        self.settle()
+        before = len(did_not.told)
+        self.plugin.host[Key(Kind.NETWORK, NO_ID)] = self.plugin.host[Key(Kind.NETWORK, network)]
+        self.convergence.notify(None)
+        self.settle()
+        (told,) = asked.told[before:]
+        self.assertEqual(("leftover", "removed"), (told.event, told.data.pop("action")))
+        self.assertEqual({"at", "detail"}, set(told.data))
+        self.assertIn(NO_ID, told.data["detail"])
+        self.assertEqual(before, len(did_not.told))
+        self.network("next")
+        # The first of these is neither lost nor told twice.
+        self.assertEqual([one.id for one in asked.told[before + 1 :]], [one.id for one in did_not.told[before:]])
+        late = Follower(self.connect(), "/events?also=leftovers", Last_Event_ID=str(told.id - 1))
+        self.assertEqual("leftover", late.told[0].event)
+        for wrong in ("also=", "also=all", "also=leftovers&also=leftovers", "leftovers=1"):
+            self.assertEqual(self.get(f"/events?{wrong}").fault, "BadRequest")
+
     def _touch(self, tx: Any) -> None:
         tx.emit("status", next(iter(self.store.state.networks.values())))
+
+
+class TenantTests(ApiTestCase):
+    """What is told to whom."""
+
+    settings = ApiSettings()
+
+    def test_leftovers_are_for_admins(self) -> None:
+        """They are of no tenant."""
+        for role in ("admin", "member"):
+            self.put_token(f"{role}s", "t1", role, role)
+        followers = {
+            role: Follower(self.connect(), "/events?also=leftovers", Authorization=f"Bearer {role}")
+            for role in ("admin", "member")
+        }
+        self.store.commit(lambda tx: tx.emit_leftover("tap7"))
+        self.settle()
+        self.assertEqual(["tap7"], [told.data["detail"] for told in followers["admin"].told])
+        self.assertEqual([], followers["member"].told)

@@ -120,4 +120,7 @@ EVENTS = (
         seq=9, kind=Kind.NETWORK, action="created", at=_CREATED, tenant_id="acme", network_id="gone", status="Active"
     ),
 )
+LEFTOVER = Event(
+    seq=10, kind=Kind.LEFTOVER, action="removed", at=_CREATED, tenant_id="", network_id="", status="", detail="tap7"
+)
 NEXT_SERIAL, NEXT_EVENT = 23, 12

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from quantumd.core.model import Attachment, Event, Network, Port
 from quantumd.store.codec import decode, encode
-from tests.store.records import EVENTS, NETWORK, RECORDS, TOKEN, TUNNEL, VETH
+from tests.store.records import EVENTS, LEFTOVER, NETWORK, RECORDS, TOKEN, TUNNEL, VETH
 
 _TEXT = st.text(st.characters(codec="utf-8"))
 _JSON = st.dictionaries(
@@ -28,12 +28,12 @@ _JSON = st.dictionaries(
 
 class CodecTests(SynchronousTestCase):
     def test_round_trip(self) -> None:
-        for value in (*RECORDS, TOKEN, *EVENTS):
+        for value in (*RECORDS, TOKEN, *EVENTS, LEFTOVER):
             self.assertEqual(value, decode(type(value), encode(value)))
 
     def test_every_field_is_written(self) -> None:
         """Also those that have their default, so that a row means the same after a default has changed."""
-        for value in (*RECORDS, TOKEN, *EVENTS):
+        for value in (*RECORDS, TOKEN, *EVENTS, LEFTOVER):
             self.assertEqual({field.name for field in attrs.fields(type(value))}, set(json.loads(encode(value))))
         self.assertIn("force", json.loads(encode(TUNNEL))["form"])
 
