@@ -148,6 +148,8 @@ class IStateStore(Interface):
 
     state: State = Attribute("What has been committed; replaced by each commit, never changed in place.")
 
+    busy: bool = Attribute("Whether a commit is being written, or waits for that: others are about to be answered.")
+
     def start() -> Deferred[None]:
         """Take the store, bring it up to date, and read :attr:`state`.
 

@@ -45,6 +45,8 @@ from quantumd.service.pauses import Pauses
 AUDIT = 30.0
 #: How many keys one round takes, and how many an audit plans before it lets the reactor breathe.
 SLICE = 500
+#: Seconds that a round waits at most for what is being written at present, and is about to be asked of it.
+GATHER = 0.01
 #: Seconds that a batch has to end when the daemon stops.
 GRACE = 3.0
 
@@ -160,9 +162,15 @@ class Convergence:
     # --- which round comes next
 
     def _schedule(self) -> None:
-        """See to a round at the next turn of the reactor, so that what comes together goes together."""
-        if self._running and (self._next is None or not self._next.active()):
-            self._next = self._clock.callLater(0, self._begin)
+        """See to a round, at the next turn of the reactor, or a little later when there is more to come: a round and
+        its commit cost much the same for one request or for many."""
+        if not self._running:
+            return
+        wait = GATHER if self._store.busy else 0.0
+        if self._next is None or not self._next.active():
+            self._next = self._clock.callLater(wait, self._begin)
+        elif not wait:
+            self._next.reset(0)
 
     def _begin(self) -> None:
         while self._running and not self._holding and self._plugin.unavailable is None:
@@ -246,7 +254,8 @@ class Convergence:
             keys = state.every_key()
             while some := list(islice(keys, SLICE)):
                 plan = make_plan(state, calm, [key for key in some if not self._known_better(key)])
-                await self._record([one for one in _settled(state, plan) if not self._known_better(one.key)])
+                settled = [one for one in _settled(state, plan) if not self._known_better(one.key)]
+                await self._take_note(settled, calm)
                 self.notify(change.key for change in plan.changes if not isinstance(change, RemoveLeftover))
                 self.notify(plan.blocked)
                 await deferLater(self._clock, 0)
@@ -274,7 +283,7 @@ class Convergence:
         for key, blocker in plan.blocked.items():
             self._block(key, blocker)
         # What needs nothing does not wait for what takes long.
-        await self._record(_settled(state, plan))
+        await self._take_note(_settled(state, plan), observed)
         if not plan.changes:
             return
         outcomes = await self._plugin.apply(plan.changes)
@@ -283,7 +292,8 @@ class Convergence:
             self._count(change, outcome)
             if not isinstance(change, RemoveLeftover):
                 tries.append(_tried(state, change, outcome))
-        await self._record(tries, observed)
+        await self._commit(tries)
+        self._conclude(tries, observed)
         removed = [
             change.leftover.what
             for change, outcome in zip(plan.changes, outcomes, strict=True)
@@ -304,23 +314,26 @@ class Convergence:
 
     # --- what came of it
 
-    async def _record(self, tries: list[_Try], observed: Observed | None = None) -> None:
-
-        def record(tx: Transaction) -> None:
-            for one in tries:
-                settle(tx, one.key, one.revision, one.outcome, one.repaired)
-
+    async def _take_note(self, settled: list[_Try], observed: Observed) -> None:
+        """Record what needed no change. Mostly the state has all of it already, and there is nothing to wait for."""
         trial = Transaction(self._store.state, now="")
-        record(trial)
+        _settle_all(trial, settled)
         if trial.touched or trial.events:
-            # Not durable: after a crash of the machine, the host tells all of this again.
-            await self._store.commit(record, durable=False)
+            await self._commit(settled)
+        self._conclude(settled, observed)
+
+    async def _commit(self, tries: list[_Try]) -> None:
+        # Not durable: after a crash of the machine, the host tells all of this again.
+        await self._store.commit(lambda tx: _settle_all(tx, tries), durable=False)
+
+    def _conclude(self, tries: list[_Try], observed: Observed) -> None:
+        """Say what became of them, and see to what they mean for the next tries."""
         for one in tries:
             if one.repaired is not None:
                 self.progress.repaired += 1
                 self._log.info("Repaired {key}: {found}", key=one.key, found=one.repaired)
             if isinstance(one.outcome, Failed):
-                self._pauses.failed(one.key, (observed or Observed()).of(one.key))
+                self._pauses.failed(one.key, observed.of(one.key))
             elif isinstance(one.outcome, Blocked):
                 self._wait_for_parent(one.key, tries)
             else:
@@ -352,6 +365,11 @@ class Convergence:
 def _revision(state: State, key: Key) -> int | None:
     record = state.get(key)
     return None if record is None else record.revision
+
+
+def _settle_all(tx: Transaction, tries: list[_Try]) -> None:
+    for one in tries:
+        settle(tx, one.key, one.revision, one.outcome, one.repaired)
 
 
 def _settled(state: State, plan: Plan) -> list[_Try]:

@@ -107,6 +107,11 @@ class GroupCommitStore:
             self._soon(self._advance)
         return request.answer
 
+    @property
+    def busy(self) -> bool:
+        """See :class:`~quantumd.interfaces.IStateStore`."""
+        return self._writing or bool(self._gathering)
+
     def listen(self, listener: Listener) -> None:
         """See :class:`~quantumd.interfaces.IStateStore`."""
         self._listeners.append(listener)
