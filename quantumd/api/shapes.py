@@ -147,8 +147,8 @@ def shapes(takes: Capabilities) -> dict[str, Json]:
         "Events": {
             "type": "string",
             "description": "Server-sent events: 'id' is a sequence number, 'event' is network, port or attachment and "
-            "'data' an Event; with also=leftovers, it may be leftover and 'data' a Leftover. An event 'reset' says that "
-            "those after Last-Event-ID are gone: read everything again",
+            "'data' an Event; with also=leftovers, it may be leftover and 'data' a Leftover. An event 'reset' says "
+            "that those after Last-Event-ID are gone: read everything again",
         },
         "Token": _shape({**_TOKEN, "created_at": _TIME}),
         "TokenReply": _shape({"token": ref("Token")}),
