@@ -97,7 +97,7 @@ def create_network(tx: Transaction, judge: Judge, limits: Limits, body: Json, te
     if known is not None and not known.going and known.created_with == asked:
         return known
     network = Network(
-        serial=tx.serial(),
+        serial=0,
         id=ident,
         name=body["name"],
         tenant_id=tenant_id,
@@ -109,7 +109,7 @@ def create_network(tx: Transaction, judge: Judge, limits: Limits, body: Json, te
     data = _judged(
         tx, judge, EnsureNetwork(network), lambda: _unused(known, ident), lambda: _room_for_network(tx.state, limits)
     )
-    network = evolve(network, data=data)
+    network = evolve(network, serial=tx.serial(), data=data)
     tx.put(network)
     tx.emit("created", network)
     for _ in range(limits.fixed_ports):

@@ -38,7 +38,8 @@ class State:
     next_serial: int = 1
     next_event: int = 1
     # Indices, kept by Transaction alone. ``live_…`` count what is not being deleted. ``free`` has those ports of a
-    # network that take a plug, oldest first: with nothing in them (False), or with something on its way out (True).
+    # network that take a plug, oldest first: with nothing in them (False), or with something on its way out (True); and
+    # in small pieces, by their serials' range, since there may be many. ``free_pieces`` says which pieces there are.
     # ``used`` counts what stays, by tenant; tunnels are attachments as well.
     network_ports: HashTrieMap[str, HashTrieMap[str, None]] = field(factory=HashTrieMap)
     network_attachments: HashTrieMap[str, HashTrieMap[int, None]] = field(factory=HashTrieMap)
@@ -46,7 +47,8 @@ class State:
     allocated: HashTrieMap[Allocation, str] = field(factory=HashTrieMap)
     live_networks: int = 0
     live_ports: HashTrieMap[str, int] = field(factory=HashTrieMap)
-    free: HashTrieMap[tuple[str, bool], tuple[tuple[int, str], ...]] = field(factory=HashTrieMap)
+    free: HashTrieMap[tuple[str, bool, int], tuple[tuple[int, str], ...]] = field(factory=HashTrieMap)
+    free_pieces: HashTrieMap[tuple[str, bool], tuple[int, ...]] = field(factory=HashTrieMap)
     tenant_networks: HashTrieMap[str, HashTrieMap[str, None]] = field(factory=HashTrieMap)
     used: HashTrieMap[Counted, int] = field(factory=HashTrieMap)
     digests: HashTrieMap[str, str] = field(factory=HashTrieMap)
@@ -103,7 +105,8 @@ class State:
     def free_port(self, network_id: str) -> Port | None:
         """The network's oldest port with nothing in it, else the oldest whose attachment is on its way out."""
         for leaving in (False, True):
-            for _, ident in self.free.get((network_id, leaving), ()):
+            for piece in self.free_pieces.get((network_id, leaving), ()):
+                _, ident = self.free[network_id, leaving, piece][0]
                 return self.ports[ident]
         return None
 

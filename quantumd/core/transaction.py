@@ -6,7 +6,6 @@ sound state, against a state that is there.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -18,6 +17,9 @@ from quantumd.core.model import Attachment, Event, FaultRecord, Key, Kind, Netwo
 from quantumd.core.state import Allocation, Counted, State
 
 _K = TypeVar("_K")
+
+#: How many serials share one piece of a network's free ports.
+_PIECE = 64
 
 
 class Transaction:
@@ -219,20 +221,20 @@ class Transaction:
         state, entry = self._state, (port.serial, port.id)
         latest = state.latest(port.id)
         takes = port.id in state.ports and not state.ports[port.id].going and (latest is None or latest.going)
-        free = state.free
+        free, pieces = state.free, state.free_pieces
         for leaving in (False, True):
-            where = (port.network_id, leaving)
+            where = (port.network_id, leaving, port.serial // _PIECE)
             listed = free.get(where, ())
-            place = bisect_left(listed, entry)
-            there = place < len(listed) and listed[place] == entry
-            wanted = takes and leaving is (latest is not None)
-            if there is wanted:
+            if (entry in listed) is (takes and leaving is (latest is not None)):
                 continue
-            rest = listed[place + 1 :] if there else (entry, *listed[place:])
-            after = listed[:place] + rest
+            after = _toggled(listed, entry)
             free = free.insert(where, after) if after else free.remove(where)
+            if not (listed and after):
+                home, piece = where[:2], where[2]
+                there = _toggled(pieces.get(home, ()), piece)
+                pieces = pieces.insert(home, there) if there else pieces.remove(home)
         if free is not state.free:
-            self._change(free=free)
+            self._change(free=free, free_pieces=pieces)
 
     def _change(self, **fields: Any) -> None:
         """Replace these fields of the state. One that nobody else has is changed in its place: a record touches several
@@ -284,6 +286,13 @@ def check(state: State) -> list[str]:
     if len(set(serials)) != len(serials) or any(serial >= state.next_serial for serial in serials):
         wrong.append("serials are not unique, or not below the next one")
     return wrong
+
+
+def _toggled(listed: tuple[Any, ...], item: object) -> tuple[Any, ...]:
+    """What is listed, in order, without the item if it was there, else with it."""
+    if item in listed:
+        return tuple(other for other in listed if other != item)
+    return tuple(sorted((*listed, item)))
 
 
 def _claim(
