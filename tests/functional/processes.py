@@ -77,6 +77,12 @@ class DaemonCase(SynchronousTestCase):
 
     def start(self, *words: str, within: Sequence[str] = (), health: int = 200) -> subprocess.Popen[str]:
         """Start a daemon in the foreground, in ``within`` (unshare, say), and wait until its health is that."""
+        process = self.spawn(*words, within=within, health=health)
+        self.assertIsNone(process.poll(), self.log.read_text())
+        return process
+
+    def spawn(self, *words: str, within: Sequence[str] = (), health: int = 200) -> subprocess.Popen[str]:
+        """Start a daemon likewise, and wait until its health is that, or it has ended."""
         with self.log.open("a") as log:
             process = subprocess.Popen(
                 [*within, *self.command(*words)],
@@ -89,7 +95,6 @@ class DaemonCase(SynchronousTestCase):
             )
         self.addCleanup(self.end, process)
         eventually(lambda: self.answers(health) or process.poll() is not None, "the daemon answers")
-        self.assertIsNone(process.poll(), self.log.read_text())
         return process
 
     def end(self, process: subprocess.Popen[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from quantumd.testing.lab import Namespace, eventually
 from tests.functional.ovs import BRIDGE, OvsCase
 from tests.functional.ovs_proxy import Fault, Proxy
+from tests.functional.processes import PATIENCE
 from tests.tally import tell
 
 RED = "11111111-0000-4000-8000-000000000000"
@@ -65,7 +66,7 @@ class ProxyCase(OvsCase):
             # The second time, what was not answered may have been accepted; or the switch is away.
             return answer[0] in (202, 404, 409) and answer[1].get("type") != "/faults/ServiceUnavailable"
 
-        eventually(answered, f"{method} {path}: {done}")
+        eventually(answered, f"{method} {path}: {done}", PATIENCE)
 
     def alive(self, method: str, path: str, body: Any = None) -> tuple[int, Any] | None:
         """An answer; None: there is none, and where the daemon has ended there is a new one."""
@@ -85,17 +86,17 @@ class ProxyCase(OvsCase):
             self.insist("PUT", f"{PATH}/ports/{PORTS[number]}/attachment", {"attachment": form})
             self.is_there({FORMS[n]["id"] for n in range(1, number + 1)})
         self.insist("PUT", PATH, {"network": {"options": {"vlan": 333}}})
-        eventually(lambda: self.at_rest() and self.tags() == {"333"}, "they follow")
+        eventually(lambda: self.at_rest() and self.tags() == {"333"}, "they follow", PATIENCE)
         for number in FORMS:
             self.insist("DELETE", f"{PATH}/ports/{PORTS[number]}/attachment")
             self.is_there({FORMS[n]["id"] for n in FORMS if n > number})
         self.insist("DELETE", PATH)
-        eventually(lambda: (self.alive("GET", PATH) or (0,))[0] == 404, "the network is gone")
+        eventually(lambda: (self.alive("GET", PATH) or (0,))[0] == 404, "the network is gone", PATIENCE)
         self.is_as_before()
 
     def is_there(self, idents: set[str]) -> None:
         """These are plugged, and no others."""
-        eventually(lambda: self.listed() == idents, f"{idents} are plugged, not {self.listed()}")
+        eventually(lambda: self.listed() == idents, f"{idents} are plugged, not {self.listed()}", PATIENCE)
 
     def listed(self) -> set[str] | None:
         """The ids of what is plugged; None while there is something to do."""
@@ -164,15 +165,13 @@ class EveryStepTests(ProxyCase):
         """Start daemons until there is one that lives to answer; each has the next of the lives, the last ones have no
         end."""
         while True:
-            mortal = bool(self.lives)
             self.started += 1
-            try:
-                return super().run_daemon(host)
-            except AssertionError:
-                if not mortal:
-                    raise
-            finally:
+            process = self.spawn(within=["nsenter", f"--net={(host or self.host).path}"])
+            if process.poll() is None:
                 self.lives = self.lives[1:]
+                return process
+            self.assertTrue(self.lives, self.log.read_text())
+            self.lives = self.lives[1:]
 
     def live(self, *lives: int) -> int:
         """Go through the workload with daemons that end before these steps; how many of them came to their end."""
@@ -185,6 +184,7 @@ class EveryStepTests(ProxyCase):
     def test_each(self) -> None:
         number, points = 0, 0
         while self.live(number):
+            print(f"step {number}")
             number, points = number + EACH, points + 1
         self.assertGreater(number, 30, "they are stepped")
         tell("crash points, ovs", steps=number, crash_points=points, lost=0, leaked=0)
