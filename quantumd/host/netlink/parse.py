@@ -23,7 +23,8 @@ RTM_DELROUTE = 25
 
 IFF_UP = 0x1
 IFF_NOARP = 0x80
-IFF_LOWER_UP = 0x10000
+#: Others follow from what is done to a device (IFF_PROMISC in a bridge), or come later than it (IFF_RUNNING).
+_FLAGS = IFF_UP | IFF_NOARP
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -168,7 +169,7 @@ def link(message: Message) -> Link | None:
     return Link(
         index,
         name=text(found.get(3, b"")),
-        flags=flags,
+        flags=flags & _FLAGS,
         mtu=_u32(found, 4),
         mac=found[1].hex(":") if 1 in found else "",
         kind=kind,

@@ -46,8 +46,8 @@ class Context:
     failed: Collection[Key] = field(factory=frozenset)
 
 
-def attach(rtnl: Rtnl, changes: Sequence[Attach], context: Context) -> list[Outcome]:
-    """Plug attachments, or plug them as they should be; one outcome for each."""
+def attach(rtnl: Rtnl, changes: Sequence[Attach], context: Context) -> tuple[list[Outcome], list[Link]]:
+    """Plug attachments, or plug them as they should be; one outcome for each, and the devices as they were at last."""
     plugs = [plug_of(change.attachment, change.network) for change in changes]
     attaching = _Attaching(rtnl, plugs, context)
     try:
@@ -77,7 +77,7 @@ class _Attaching:
         for descriptor in self._open.values():
             os.close(descriptor)
 
-    def run(self, changes: Sequence[Attach]) -> list[Outcome]:
+    def run(self, changes: Sequence[Attach]) -> tuple[list[Outcome], list[Link]]:
         """See :func:`attach`."""
         self._clean()
         jobs = []
@@ -279,7 +279,7 @@ class _Attaching:
 
     # --- what came of it
 
-    def _report(self) -> list[Outcome]:
+    def _report(self) -> tuple[list[Outcome], list[Link]]:
         places = list(self._plugged)
         links = dict(zip(places, self._rtnl.links([self._plugged[place] for place in places]), strict=True))
         outcomes: list[Outcome] = []
@@ -288,7 +288,7 @@ class _Attaching:
             if outcome is None and link is not None:
                 outcome = Done(plug_report(plug, link), up=link.running)
             outcomes.append(outcome or Waiting(f"device {plug.device}", plug_report(plug, None)))
-        return outcomes
+        return outcomes, [link for link in links.values() if link is not None]
 
 
 def _reason(refused: Reply) -> str:

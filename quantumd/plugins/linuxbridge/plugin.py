@@ -27,6 +27,7 @@ from quantumd.core.model import Json, Key, Kind, Network, Port, Record
 from quantumd.core.plan import Observed
 from quantumd.core.state import State
 from quantumd.host.netlink.monitor import Event, LinkMonitor, open_monitor_socket
+from quantumd.host.netlink.parse import Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.thread import NetlinkThread
 from quantumd.host.netns_watch import NamespaceWatch
@@ -76,6 +77,8 @@ class LinuxBridgePlugin:
         self._notify: Notify = lambda _: None
         self._state = State()
         self._running = False
+        # The names of devices of which the kernel told while changes were applied; None: none are being applied.
+        self._told_meanwhile: set[str] | None = None
 
     # --- its life
 
@@ -141,6 +144,9 @@ class LinuxBridgePlugin:
             self._log.failure("The host cannot be read", failure=failure)
 
     def _names_changed(self, names: Iterable[str]) -> None:
+        if self._told_meanwhile is not None:
+            self._told_meanwhile.update(names)
+            return
         keys = self._interests.concerned(names)
         if keys:
             self._notify(keys)
@@ -183,7 +189,15 @@ class LinuxBridgePlugin:
 
     async def _apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         context = Context(self._features, self._view.default_routes)
-        outcomes = await self._thread.call(carry_out, changes, context)
+        self._told_meanwhile = set()
+        looked: list[Link] = []
+        try:
+            outcomes, looked = await self._thread.call(carry_out, changes, context)
+            for change, outcome in zip(changes, outcomes, strict=True):
+                if isinstance(change, Detach | RemovePort | RemoveNetwork) and isinstance(outcome, Done):
+                    self._interests.forget(change.key)
+        finally:
+            self._tell_of_meanwhile(looked)
         # Devices follow their network's MTU, and are looked at only when somebody asks.
         mended = [change.network.id for change in changes if isinstance(change, EnsureNetwork) and change.found]
         keys = [Key(Kind.ATTACHMENT, n) for one in mended for n in self._state.network_attachments.get(one, ())]
@@ -191,9 +205,22 @@ class LinuxBridgePlugin:
             self._notify(keys)
         return outcomes
 
+    def _tell_of_meanwhile(self, looked: Iterable[Link]) -> None:
+        """Tell of what became of devices while changes were applied, but not of what was done and ``looked`` at then.
 
-def carry_out(rtnl: Rtnl, changes: Sequence[Change], context: Context) -> list[Outcome]:
-    """Carry changes out in the netlink thread, phase by phase."""
+        The kernel tells of a change before it acknowledges it, so that all of what was done has been told by now.
+        """
+        if self._monitor is not None and self._running:
+            self._monitor.read()
+        names, self._told_meanwhile = self._told_meanwhile or set(), None
+        for link in looked:
+            if self._view.links.get(link.index) == link:
+                names.difference_update((link.name, *link.altnames))
+        self._names_changed(names)
+
+
+def carry_out(rtnl: Rtnl, changes: Sequence[Change], context: Context) -> tuple[list[Outcome], list[Link]]:
+    """Carry changes out in the netlink thread, phase by phase; gives back what was plugged as it was at last."""
     outcomes: dict[int, Outcome] = {
         place: Done() for place, change in enumerate(changes) if isinstance(change, EnsurePort)
     }
@@ -210,9 +237,9 @@ def carry_out(rtnl: Rtnl, changes: Sequence[Change], context: Context) -> list[O
     outcomes.update(zip([place for place, _ in networks], made, strict=True))
     failed = {change.key for place, change in networks if isinstance(outcomes[place], Failed)}
     context = Context(context.features, context.default_routes, failed)
-    plugged = attach(rtnl, [change for _, change in plugs], context)
+    plugged, looked = attach(rtnl, [change for _, change in plugs], context)
     outcomes.update(zip([place for place, _ in plugs], plugged, strict=True))
-    return [outcomes[place] for place in range(len(changes))]
+    return [outcomes[place] for place in range(len(changes))], looked
 
 
 def _namespace_interest(name: str) -> str:

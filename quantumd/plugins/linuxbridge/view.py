@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from attrs import evolve
+
 from quantumd.host.netlink.monitor import (
     AddressChanged,
     DefaultRouteChanged,
@@ -82,7 +84,9 @@ class HostView:
                 case LinkChanged(link):
                     before = self.links.get(link.index)
                     if before != link:
-                        names |= self._put(link)
+                        touched = self._put(link)
+                        if before is None or not _only_its_ports_changed(before, link):
+                            names |= touched
                         routes = routes or link.index in self._default_routes
                 case LinkGone(link):
                     names |= self._drop(link.index)
@@ -131,6 +135,11 @@ class HostView:
             mine.add(address.address)
         else:
             mine.discard(address.address)
+
+
+def _only_its_ports_changed(before: Link, after: Link) -> bool:
+    """Whether these are a bridge's own address and carrier, which follow its ports, and which nothing here goes by."""
+    return after.kind == "bridge" and evolve(before, mac=after.mac, carrier=after.carrier) == after
 
 
 def cuts_off(index: int, addresses: Iterable[IpAddress], default_routes: Iterable[int]) -> str | None:
