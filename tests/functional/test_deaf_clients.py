@@ -68,7 +68,7 @@ class DeafTests(DaemonCase):
         process = self.start()
         network = self.call("POST", "/networks", {"network": {"name": "blue"}}).body["network"]["id"]
         self.change(network, CHANGES)  # the history of events is full, which costs memory too
-        alone = min(self.change(network, CHANGES // 2) for _ in range(2))
+        before = self.change(network, CHANGES // 2)
         memory = resident(process.pid)
         with ExitStack() as clients:
             for _ in range(DEAF):
@@ -79,6 +79,7 @@ class DeafTests(DaemonCase):
             cost = resident(process.pid) - memory
             self.assertEqual(DEAF, self.metric("quantumd_event_streams"))
         eventually(lambda: self.metric("quantumd_event_streams") == 0, "they are gone")
+        alone = max(before, self.change(network, CHANGES // 2))  # whatever else the machine does, it does to both
         print(f"p99 alone {alone * 1000:.2f} ms, with {DEAF} deaf clients {among * 1000:.2f} ms")
         tell("event streams that nobody reads", streams=DEAF, events=2 * (FILLING + CHANGES), MiB_more=cost >> 20)
         self.assertLess(cost, COST)
