@@ -198,6 +198,14 @@ class _StateStoreTests(TestCase):
         self.assertEqual(["made", "a"], order)
         self.assertEqual(1, len(told))
 
+    async def test_busy(self) -> None:
+        """It is busy for as long as something is accepted and not written."""
+        self.assertFalse(self.store.busy)
+        made = self.store.commit(add_network("a"))
+        self.assertEqual(self.store.busy, not made.called)
+        await made
+        self.assertFalse(self.store.busy)
+
     async def test_order(self) -> None:
         """What comes together is judged one after the other, each on top of those before it, and answered in order."""
         order: list[str] = []
