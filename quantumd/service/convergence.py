@@ -9,7 +9,7 @@ devices are rounds and audits like any other.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from itertools import islice
 from typing import Any
 
@@ -47,9 +47,15 @@ AUDIT = 30.0
 SLICE = 500
 #: Seconds that a round waits at most for what is being written at present, and is about to be asked of it.
 GATHER = 0.01
+#: Seconds after which a round or an audit that is still under way is told of in the log.
+LATE = 10.0
 #: Seconds that a batch has to end when the daemon stops.
 GRACE = 3.0
 
+_LATE = (
+    "{work} has been under way for {seconds:.0f} s, and others wait for it: the host is slow to answer, or does not. "
+    "See what keeps it busy; ending quantumd leaves everything plugged, and its next start goes on."
+)
 _WELL = frozenset((Status.ACTIVE, AttachmentStatus.UP, AttachmentStatus.DOWN))
 
 
@@ -195,6 +201,7 @@ class Convergence:
         """Run a round or an audit; ``held`` are the keys that it keeps busy, to which it may add."""
         round_ = Deferred.fromCoroutine(work)
         self._rounds.add(round_)
+        late = self._clock.callLater(LATE, self._log.warn, _LATE, seconds=LATE, work=_of(held))
 
         def broke(reason: Failure) -> None:
             # The backend went away, the disk is full, or a plugin has a bug: nothing is lost, all is tried again.
@@ -208,6 +215,8 @@ class Convergence:
                 self._plan_audit(1.0)
 
         def finished(_: object) -> None:
+            if late.active():
+                late.cancel()
             self._rounds.discard(round_)
             self._busy -= held
             self._schedule()
@@ -391,6 +400,11 @@ def _tried(state: State, change: RecordChange, outcome: Outcome) -> _Try:
 def _tell_of_leftovers(tx: Transaction, removed: list[str]) -> None:
     for what in removed:
         tx.emit_leftover(what)
+
+
+def _of(held: Collection[Key]) -> str:
+    """What a round with these keys is, in words."""
+    return f"A round of {len(held)} records" if held else "An audit of the host"
 
 
 def _what(change: Change) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import socket
+import struct
 import threading
 from pathlib import Path
 
@@ -74,6 +76,21 @@ class BatchTests(Inside):
         """A dump that the kernel refuses is an error with its errno."""
         refused = messages.Request(messages._RTM_GETNEIGH, messages.NLM_F_DUMP, b"\xff")
         self.assertRaises(NetlinkError, self.rtnl.dump, refused)
+
+
+class PatienceTests(Inside):
+    def test_an_answer_that_never_comes(self) -> None:
+        """A thread that waits for what nobody owes it says so, instead of waiting for ever."""
+        self.rtnl._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, 50_000))
+        with self.assertRaises(NetlinkError) as refused:
+            self.rtnl._dumped()
+        self.assertEqual(refused.exception.errno, errno.ETIMEDOUT)
+        self.assertIsNotNone(self.rtnl.all_links())
+
+    def test_its_patience(self) -> None:
+        """Half a minute."""
+        packed = self.rtnl._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16)
+        self.assertEqual(struct.unpack("@ll", packed), (30, 0))
 
 
 class LinkTests(Inside):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -38,6 +39,8 @@ _REPLY_COST = 8 << 10  # what the kernel charges the receive buffer for one link
 _CHUNK_REQUESTS = 256
 _CHUNK_BYTES = 96 << 10  # half of the send buffer that Linux gives by default
 _DUMP_TRIES = 5
+# struct timeval. The kernel answers while a request is sent; to wait for long is to wait for what will never come.
+_PATIENCE = struct.pack("@ll", 30, 0)
 _CARRIED_OUT = Reply()
 _LAST_SEQUENCE = 0xFFFF0000  # where a 32-bit number begins anew
 
@@ -74,6 +77,7 @@ class Rtnl:
 
     def __init__(self) -> None:
         self._socket = open_socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
         self._sequence = 0
         size = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         # All acknowledgements of a chunk wait in the receive buffer while the kernel works through it.
@@ -198,6 +202,8 @@ class Rtnl:
             # Linux fills at most 32 KiB at a time into a dump, and more only for a single larger message.
             return split(self._socket.recv(1 << 18))
         except OSError as error:
+            if error.errno == errno.EAGAIN:
+                raise NetlinkError(errno.ETIMEDOUT, "rtnetlink owes an answer for 30 s") from error
             raise NetlinkError(error.errno, f"cannot read from rtnetlink: {error.strerror}") from error
 
     def _collect(self, first: int, count: int) -> list[Reply]:
