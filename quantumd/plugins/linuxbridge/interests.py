@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 from quantumd.core.model import Key
@@ -12,8 +11,9 @@ class Interests:
     """Names (of devices, altnames, namespaces) and the keys of the records that have to do with them."""
 
     def __init__(self) -> None:
-        self._keys: defaultdict[str, set[Key]] = defaultdict(set)
-        self._names: dict[Key, frozenset[str]] = {}
+        # Tuples, which are small: most names concern one record, and a record has a handful of names.
+        self._keys: dict[str, tuple[Key, ...]] = {}
+        self._names: dict[Key, tuple[str, ...]] = {}
 
     def __contains__(self, key: Key) -> bool:
         """Whether the record is watched for."""
@@ -21,20 +21,21 @@ class Interests:
 
     def watch(self, key: Key, names: Iterable[str]) -> None:
         """From now on, what becomes of these names, and no others, concerns the record."""
-        wanted = frozenset(names)
+        wanted = tuple(sorted(set(names)))
         if self._names.get(key) == wanted:
             return
         self.forget(key)
         self._names[key] = wanted
         for name in wanted:
-            self._keys[name].add(key)
+            self._keys[name] = (*self._keys.get(name, ()), key)
 
     def forget(self, key: Key) -> None:
         """The record has gone."""
         for name in self._names.pop(key, ()):
-            keys = self._keys[name]
-            keys.discard(key)
-            if not keys:
+            rest = tuple(other for other in self._keys[name] if other != key)
+            if rest:
+                self._keys[name] = rest
+            else:
                 del self._keys[name]
 
     def keep(self, keys: Iterable[Key]) -> None:
