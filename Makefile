@@ -2,7 +2,7 @@
 # make demo   the five use cases in scratch namespaces, with real pings; PLUGIN=... for another plugin
 # make test   every test (as root: they make network namespaces); TESTS=tests/store for some of them
 # make simulate SEEDS=20000 FIRST=0   the whole daemon on a simulated host and disk; a night's work
-# make soak OPERATIONS=100000 KILLS=500 PAIRS=2000   churn, kill -9, pairs of crash points; hours
+# make soak OPERATIONS=100000 KILLS=500 PAIRS=2000   churn, kill -9, pairs of crash points; an hour
 # make bench  how fast it is, against limits of the same run; bench-check fails where a goal is missed
 # make lint   ruff, formatting, types
 
