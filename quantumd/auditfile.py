@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 
@@ -13,13 +14,16 @@ class AuditError(Exception):
 
 
 class AuditFile:
-    """Adds each line with one write, so that lines of several writers never mix. Where the file was moved away, as
-    logrotate does, the next line begins a new one. A line that cannot be written is in the daemon's log."""
+    """Adds the lines of one turn of the reactor with one write, before any of what they tell of is sent: sockets are
+    written to in the next. Lines of several writers never mix. Where the file was moved away, as logrotate does, the
+    next line begins a new one. What cannot be written is in the daemon's log."""
 
     _log = Logger()
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: IReactorTime) -> None:
         self._path = path
+        self._clock = clock
+        self._lines: list[bytes] = []
         self._descriptor: int | None = None
 
     def open(self) -> None:
@@ -34,16 +38,30 @@ class AuditFile:
 
     def write(self, line: bytes) -> None:
         """Add the line, which ends with a newline."""
+        if not self._lines:
+            self._clock.callLater(0, self._flush)
+        self._lines.append(line)
+
+    def _flush(self) -> None:
+        lines, self._lines = b"".join(self._lines), []
+        if not lines:
+            return
         try:
             if self._descriptor is None or self._moved(self._descriptor):
-                self.close()
+                self._let_go()
                 self._descriptor = self._opened()
-            os.write(self._descriptor, line)
+            os.write(self._descriptor, lines)
         except OSError as error:
-            self._log.error("The audit log cannot be written ({why}): {line}", why=error.strerror, line=line.decode())
+            self._log.error(
+                "The audit log cannot be written ({why}): {lines}", why=error.strerror, lines=lines.decode()
+            )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Write what is left, and let go of the file."""
+        self._flush()
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -60,7 +60,7 @@ class Daemon(Service):
         self._waiters = Waiters(self._store, reactor)
         self._convergence = Convergence(self._store, plugin, reactor)
         self._converging = False
-        self._audit = None if settings.audit is None else AuditFile(settings.audit)
+        self._audit = None if settings.audit is None else AuditFile(settings.audit, reactor)
         self._ports: list[IListeningPort] = []
         self._starting: Deferred[None] | None = None
         self._readiness = Readiness(reactor)

@@ -39,8 +39,12 @@ class Peer:
 
     def __init__(self, transport: ITCPTransport) -> None:
         self._transport = transport
-        self.local = isinstance(transport.getHost(), UNIXAddress)
         self.caller: Caller | None = None
+
+    @cached_property
+    def local(self) -> bool:
+        """Whether it came to a unix socket."""
+        return isinstance(self._transport.getHost(), UNIXAddress)
 
     @cached_property
     def origin(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from functools import cached_property
 from io import BytesIO
 from itertools import count
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote_to_bytes
 
 import orjson
-from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
@@ -181,6 +182,19 @@ class ApiChannel(HTTPChannel):
     def site(self) -> ApiSite:
         """What it is a connection to."""
         return cast("ApiSite", self.factory)
+
+    @cached_property
+    def _addresses(self) -> tuple[IAddress, IAddress]:
+        # Each request asks for them, and the system takes its time. A proxy's word on them comes before the first.
+        return self.transport.getPeer(), self.transport.getHost()
+
+    def getPeer(self) -> IAddress:
+        """The client's address."""
+        return self._addresses[0]
+
+    def getHost(self) -> IAddress:
+        """The daemon's address on this connection."""
+        return self._addresses[1]
 
     # --- how long it may take
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from quantumd.api.audit import Audit
@@ -113,7 +117,8 @@ class FileTests(SynchronousTestCase):
         self.directory = Path(tempfile.mkdtemp(prefix="quantumd-audit-"))
         self.addCleanup(shutil.rmtree, self.directory)
         self.path = self.directory / "audit.log"
-        self.file = AuditFile(self.path)
+        self.clock = Clock()
+        self.file = AuditFile(self.path, self.clock)
         self.addCleanup(self.file.close)
 
     def test_appends(self) -> None:
@@ -121,7 +126,28 @@ class FileTests(SynchronousTestCase):
         self.file.open()
         self.file.write(b"one\n")
         self.file.write(b"two\n")
+        self.clock.advance(0)
         self.assertEqual(self.path.read_bytes(), b"before\none\ntwo\n")
+        self.file.write(b"three\n")
+        self.file.close()
+        self.assertEqual(self.path.read_bytes(), b"before\none\ntwo\nthree\n")
+        self.clock.advance(0)
+
+    def test_one_write_for_what_comes_together(self) -> None:
+        self.file.open()
+        with patch("os.write", wraps=os.write) as write:
+            for number in range(100):
+                self.file.write(b"%d\n" % number)
+            self.clock.advance(0)
+        self.assertEqual(write.call_count, 1)
+        self.assertEqual(len(self.path.read_bytes().splitlines()), 100)
+
+    def test_a_full_disk(self) -> None:
+        self.file.open()
+        with patch("os.write", side_effect=OSError(errno.ENOSPC, "No space left on device")), capturedLogs() as logs:
+            self.file.write(b"one\n")
+            self.clock.advance(0)
+        self.assertEqual([event["lines"] for event in logs], ["one\n"])
 
     def test_made_for_its_owner_only(self) -> None:
         self.file.open()
@@ -130,15 +156,17 @@ class FileTests(SynchronousTestCase):
     def test_rotated(self) -> None:
         self.file.open()
         self.file.write(b"one\n")
+        self.clock.advance(0)
         self.path.rename(self.directory / "audit.log.1")
         self.file.write(b"two\n")
+        self.clock.advance(0)
         self.assertEqual(self.path.read_bytes(), b"two\n")
         self.assertEqual((self.directory / "audit.log.1").read_bytes(), b"one\n")
 
     def test_cannot_be_opened(self) -> None:
         for path in (self.directory / "none" / "x", self.directory):
             with self.assertRaisesRegex(AuditError, r"audit log .* cannot be opened or made"):
-                AuditFile(path).open()
+                AuditFile(path, self.clock).open()
         (self.directory / "link").symlink_to(self.path)
         with self.assertRaises(AuditError):
-            AuditFile(self.directory / "link").open()
+            AuditFile(self.directory / "link", self.clock).open()
