@@ -158,7 +158,8 @@ class LinuxBridgePlugin:
 
     def judge(self, state: State, change: RecordChange) -> Json:
         """See INetworkPlugin."""
-        if self._monitor is not None and self._running:
+        if isinstance(change, EnsureNetwork | Attach) and self._monitor is not None and self._running:
+            # These are judged by the devices that there are; nobody shall be told of one that went a moment ago.
             self._monitor.read()
         return judge(state, change, self._view, self._features)
 
