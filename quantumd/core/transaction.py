@@ -6,7 +6,8 @@ sound state, against a state that is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from attrs import evolve
@@ -82,7 +83,7 @@ class Transaction:
                 live_ports=_count(state.live_ports, record.network_id, _birth(old, record)),
                 used=_use(state.used, self._tenant(record), "ports", _birth(old, record)),
             )
-            self._file(record)
+            self.refile(record)
         else:
             self._put_attachment(record)
 
@@ -108,7 +109,7 @@ class Transaction:
                 live_ports=_count(state.live_ports, record.network_id, _birth(record, None)),
                 used=_use(state.used, self._tenant(record), "ports", _birth(record, None)),
             )
-            self._file(record)
+            self.refile(record)
         else:
             self._change(
                 attachments=state.attachments.remove(record.serial),
@@ -116,7 +117,7 @@ class Transaction:
                 claimed=_release(state.claimed, claims(record), record.serial),
                 used=self._used_by(record, None),
             )
-            self._file(state.ports.get(record.port_id))
+            self.refile(state.ports.get(record.port_id))
 
     def put_token(self, token: Token) -> None:
         """Add the token; one is never changed."""
@@ -212,9 +213,9 @@ class Transaction:
             used=self._used_by(before, record),
         )
         if before is None or before.going is not record.going:
-            self._file(state.ports.get(record.port_id))
+            self.refile(state.ports.get(record.port_id))
 
-    def _file(self, port: Port | None) -> None:
+    def refile(self, port: Port | None) -> None:
         """Bring the index of free ports up to date with what became of this one."""
         if port is None:
             return
@@ -247,13 +248,66 @@ class Transaction:
 
 
 def build(records: Iterable[Record], next_serial: int, next_event: int, tokens: Iterable[Token] = ()) -> State:
-    """The state of these records and tokens, indices and all, as a store reads it at start."""
-    tx = Transaction(State(next_serial=next_serial, next_event=next_event), now="")
+    """The state of these records and tokens, indices and all, as a store reads it at start.
+
+    Each map is made at once, of all that there is: to put 20,000 records one after the other takes twice as long.
+    """
+    networks: dict[str, Network] = {}
+    ports: dict[str, Port] = {}
+    attachments: dict[int, Attachment] = {}
     for record in sorted(records, key=lambda record: record.serial):
-        tx.put(record)
-    for token in tokens:
-        tx.put_token(token)
+        if isinstance(record, Network):
+            networks[record.id] = record
+        elif isinstance(record, Port):
+            ports[record.id] = record
+        else:
+            attachments[record.serial] = record
+    claimed: defaultdict[Claim, list[int]] = defaultdict(list)
+    for serial, attachment in attachments.items():
+        for claim in claims(attachment):
+            claimed[claim].append(serial)
+    issued = {token.id: token for token in tokens}
+    state = State(
+        networks=HashTrieMap(networks),
+        ports=HashTrieMap(ports),
+        attachments=HashTrieMap(attachments),
+        tokens=HashTrieMap(issued),
+        next_serial=next_serial,
+        next_event=next_event,
+        network_ports=_grouped((port.network_id, port.id) for port in ports.values()),
+        network_attachments=_grouped((one.network_id, serial) for serial, one in attachments.items()),
+        claimed=HashTrieMap({claim: tuple(serials) for claim, serials in claimed.items()}),
+        allocated=HashTrieMap({item: network.id for network in networks.values() for item in network.data.items()}),
+        live_networks=sum(not network.going for network in networks.values()),
+        live_ports=HashTrieMap(Counter(port.network_id for port in ports.values() if not port.going)),
+        tenant_networks=_grouped((network.tenant_id, network.id) for network in networks.values()),
+        used=HashTrieMap(Counter(_counted(networks, [*networks.values(), *ports.values(), *attachments.values()]))),
+        digests=HashTrieMap({token.digest: token.id for token in issued.values()}),
+    )
+    tx = Transaction(state, now="")
+    for port in ports.values():
+        tx.refile(port)
     return tx.state
+
+
+def _grouped(pairs: Iterable[tuple[str, _K]]) -> HashTrieMap[str, HashTrieMap[_K, None]]:
+    groups: defaultdict[str, dict[_K, None]] = defaultdict(dict)
+    for home, member in pairs:
+        groups[home][member] = None
+    return HashTrieMap({home: HashTrieMap(members) for home, members in groups.items()})
+
+
+def _counted(networks: Mapping[str, Network], records: Iterable[Record]) -> Iterator[Counted]:
+    """What each of the records that stay counts as, for its tenant and for all together."""
+    for record in records:
+        if record.going:
+            continue
+        home = networks.get(record.id if isinstance(record, Network) else record.network_id)
+        kinds = ["networks" if isinstance(record, Network) else "ports" if isinstance(record, Port) else "attachments"]
+        if isinstance(record, Attachment) and record.form.tunnel is not None:
+            kinds.append("tunnels")
+        for whose in {home.tenant_id if home is not None else None, None}:
+            yield from ((whose, kind) for kind in kinds)
 
 
 def check(state: State) -> list[str]:

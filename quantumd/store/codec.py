@@ -38,11 +38,11 @@ _EMPTY: Json = {}
 def _shared(value: Any) -> Any:
     """The value, with one object for all equal texts and for all empty objects, of which records have many: a network's
     id is in each of its ports, and nobody changes them in place."""
-    if isinstance(value, str):
-        return sys.intern(value)
     if isinstance(value, dict):
         return {name: _shared(inner) for name, inner in value.items()} if value else _EMPTY
-    return [_shared(inner) for inner in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_shared(inner) for inner in value]
+    return sys.intern(value) if type(value) is str else value
 
 
 def _object(value: Any, _: Any) -> Json:

@@ -75,7 +75,7 @@ class BatchTests(Inside):
     def test_a_refused_dump(self) -> None:
         """A dump that the kernel refuses is an error with its errno."""
         refused = messages.Request(messages._RTM_GETNEIGH, messages.NLM_F_DUMP, b"\xff")
-        self.assertRaises(NetlinkError, self.rtnl.dump, refused)
+        self.assertRaises(NetlinkError, self.rtnl.dump, refused, parse.link)
 
 
 class PatienceTests(Inside):
@@ -83,7 +83,7 @@ class PatienceTests(Inside):
         """A thread that waits for what nobody owes it says so, instead of waiting for ever."""
         self.rtnl._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, 50_000))
         with self.assertRaises(NetlinkError) as refused:
-            self.rtnl._dumped()
+            self.rtnl._dumped(parse.link)
         self.assertEqual(refused.exception.errno, errno.ETIMEDOUT)
         self.assertIsNotNone(self.rtnl.all_links())
 
