@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from quantumd.api.jsonxml import MAX_DEPTH, from_xml
 from quantumd.api.media import Format
-from quantumd.api.validation import shown
+from quantumd.api.mistakes import shown
 from quantumd.core.errors import BadRequest, FieldError
 from quantumd.core.model import Json
 

@@ -9,8 +9,9 @@ from urllib.parse import parse_qsl, urlencode
 
 from attrs import frozen
 
+from quantumd.api.mistakes import shown
 from quantumd.api.schemas import record
-from quantumd.api.validation import Judge, shown
+from quantumd.api.validation import Judge
 from quantumd.core.errors import BadRequest, FieldError
 from quantumd.core.model import Json
 

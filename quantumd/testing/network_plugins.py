@@ -19,7 +19,7 @@ from functools import partial
 from typing import TypeVar
 
 from attrs import evolve
-from jsonschema import Draft202012Validator
+from jsonschema_rs import meta
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
@@ -209,7 +209,7 @@ class _NetworkPluginTests(TestCase):
         verifyObject(INetworkPlugin, plugin)
         self.assertIsNone(plugin.unavailable)
         for schema in (plugin.capabilities.network_options, plugin.capabilities.port_options):
-            Draft202012Validator.check_schema(schema)
+            meta.validate(dict(schema))
             self.assertEqual("object", schema["type"])
             self.assertIs(False, schema["additionalProperties"])
 

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from attrs import evolve
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator, meta
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -36,10 +36,10 @@ class PageTests(ApiTestCase):
         body = self.get("/extensions").json
         self.assertEqual(list(body), ["network_options", "port_options", "attachment_types", "capabilities"])
         for schema in (body["network_options"], body["port_options"]):
-            Draft202012Validator.check_schema(schema)
+            meta.validate(schema)
         self.assertEqual(list(body["attachment_types"]), ["vif", "bridge", "tunnel"])
         for kind in body["attachment_types"].values():
-            Draft202012Validator.check_schema(kind["schema"])
+            meta.validate(kind["schema"])
         vif = Draft202012Validator(body["attachment_types"]["vif"]["schema"])
         self.assertTrue(vif.is_valid({"id": "a", "device": {"create": "tap"}}))
         self.assertFalse(vif.is_valid({"id": "a", "vlan": 5}))
@@ -90,7 +90,7 @@ class OpenApiTests(ApiTestCase):
     def test_valid(self) -> None:
         OpenAPIV31SpecValidator(self.document).validate()
         for name, schema in self.document["components"]["schemas"].items():
-            Draft202012Validator.check_schema(schema)
+            meta.validate(schema)
             self.assertTrue(name[0].isupper())
 
     def test_every_route(self) -> None:
