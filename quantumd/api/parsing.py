@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from quantumd.api.jsonxml import MAX_DEPTH, from_xml
@@ -32,7 +31,8 @@ def parse(body: bytes, form: Format, schema: Json) -> Any:
     except UnicodeDecodeError as error:
         raise _malformed(form, f"is not UTF-8 from byte {error.start} on") from None
     value = from_xml(text, schema) if form is Format.XML else _json(text)
-    errors = list(_walk(value, (), form))
+    errors: list[FieldError] = []
+    _walk(value, (), form, errors)
     if errors:
         raise BadRequest(_HOW[form], errors)
     return value
@@ -42,7 +42,7 @@ def _json(text: str) -> Any:
     if text.startswith("\ufeff"):
         raise _malformed(Format.JSON, "begins with a byte order mark; leave it out")
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int)
+        return _DECODER.decode(text)
     except RecursionError:
         raise _malformed(Format.JSON, f"has more than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
@@ -83,26 +83,36 @@ def _float(digits: str) -> float:
     return value
 
 
-def _walk(value: Any, path: tuple[str, ...], form: Format) -> Iterator[FieldError]:
+# Made once: json.loads would make one for each text.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int)
+
+
+def _walk(value: Any, path: tuple[str | int, ...], form: Format, errors: list[FieldError]) -> None:
     """Look at every text and level; tell of the texts that cannot be written in UTF-8, and of names given twice."""
     if isinstance(value, str):
         if not _is_writable(value):
-            yield FieldError(".".join(path) or "body", _HALF)
+            errors.append(FieldError(_dotted(path) or "body", _HALF))
     elif len(path) >= MAX_DEPTH:
         raise _malformed(form, f"has more than {MAX_DEPTH} levels")
     elif isinstance(value, dict):
         if isinstance(value, _Twice):
-            yield from (FieldError(".".join((*path, shown(name))), "is given more than once") for name in value.names)
+            errors += (FieldError(_dotted((*path, name)), "is given more than once") for name in value.names)
         for name, inner in value.items():
             if not _is_writable(name):
-                yield FieldError(".".join((*path, shown(name))), _HALF)
-            yield from _walk(inner, (*path, shown(name)), form)
+                errors.append(FieldError(_dotted((*path, name)), _HALF))
+            _walk(inner, (*path, name), form, errors)
     elif isinstance(value, list):
         for at, inner in enumerate(value):
-            yield from _walk(inner, (*path, str(at)), form)
+            _walk(inner, (*path, at), form, errors)
+
+
+def _dotted(path: tuple[str | int, ...]) -> str:
+    return ".".join(shown(step) for step in path)
 
 
 def _is_writable(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
