@@ -202,6 +202,27 @@ class LateTests(OvsCase):
             self.switch.vsctl("del-port", "vnet0")
             self.settles(plugged, status)
 
+    def test_goes_to_another_device(self) -> None:
+        """An id, or a name, that goes to another device takes the attachment along, though the old device stays."""
+        network = self.network()
+        bound, named = self.plug(network, "vm1", wait=0), self.plug(network, "vm2", wait=0, device={"name": "tap7"})
+        for name in ("vnet0", "vnet1", "tap7", "tap8"):
+            self.device(name)
+        self.hypervisor_plugs("vnet0", "vm1")
+        self.hypervisor_plugs("vnet1", "vm1")
+        for plugged in (bound, named):
+            self.settles(plugged, "Attached/UP")
+        self.switch.vsctl("del-port", "vnet0")
+        self.host.ip("link set tap7 down")
+        self.host.ip("link set tap7 name old7")
+        self.host.ip("link set tap8 down")
+        self.host.ip("link set tap8 name tap7")
+        for plugged, device, before in ((bound, "vnet1", "vnet0"), (named, "tap7", "old7")):
+            eventually(lambda plugged=plugged: self.port(self.look(plugged), "tag") == str(self.vlan(network)), device)
+            self.assertEqual(device, self.settles(plugged, "Attached/UP")["plugin"]["device"])
+            self.assertIn(f"altname quantum-{plugged['port_id']}", self.host.ip(f"link show {device}"))
+            self.assertNotIn("altname", self.host.ip(f"link show {before}"))
+
     def test_strangers(self) -> None:
         """Ports without an iface-id and without our mark are left alone; a trunk with one is no trunk any more."""
         for name in ("theirs", "trunk"):

@@ -262,12 +262,20 @@ class Taken:
 
 
 def take(rtnl: Rtnl, taken: Sequence[Taken], altnames: bool) -> list[str]:
-    """Mark devices and set them up; for each, "" or why that is not possible."""
+    """Mark devices and set them up; for each, "" or why that is not possible.
+
+    Devices that have these marks so far are let go of: their names, or ids on the switch, went to these.
+    """
+    fresh = [one for one in taken if one.mark not in one.link.altnames] if altnames else []
+    marked = zip(fresh, rtnl.links([one.mark for one in fresh]), strict=True)
+    before = {one.mark: link for one, link in marked if link is not None}
+    heard_again = [before[one.mark] for one in fresh if one.filtered and one.mark in before]
+    shield.unshield_userspace_strangers(rtnl, heard_again)
     chains = []
     for one in taken:
-        chain = (
-            [messages.set_altname(one.link.index, one.mark)] if altnames and one.mark not in one.link.altnames else []
-        )
+        chain = [messages.drop_altname(before[one.mark].index, one.mark)] if one.mark in before else []
+        if altnames and one.mark not in one.link.altnames:
+            chain.append(messages.set_altname(one.link.index, one.mark))
         if not one.link.up:
             chain.append(messages.set_link(one.link.index, up=True))
         chains.append(chain)
