@@ -460,6 +460,7 @@ class SettingsTests(SynchronousTestCase):
             ("ovsdb", "ssl:127.0.0.1:6640", "private_key"),
             ("bridge", "a-name-that-is-too-long", "15 bytes"),
             ("datapath_type", "", "netdev"),
+            ("datapath_type", "kernel", "netdev"),
         ):
             with self.assertRaises(ValueError) as caught:
                 OvsPlugin(reactor, {**SETTINGS, key: value})

@@ -106,7 +106,7 @@ class OvsPlugin:
         problem = ifname_problem(settings["bridge"])
         if problem is not None:
             raise ValueError(f"bridge: {problem}")
-        if not settings["datapath_type"]:
+        if settings["datapath_type"] not in ("system", "netdev"):
             raise ValueError("datapath_type: use 'system' for the kernel's datapath, 'netdev' for the userspace one")
         credentials = Credentials(settings["private_key"], settings["certificate"], settings["ca_cert"])
         try:
