@@ -79,6 +79,7 @@ class Daemon(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _start(self) -> None:
+        self._garbage.hold()
         await self._store.start()
         site = self._make_site()
         try:

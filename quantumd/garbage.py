@@ -35,8 +35,13 @@ class Garbage:
         self._look = LoopingCall(self.look)
         self._look.clock = clock
 
+    def hold(self) -> None:
+        """Look for nothing until :meth:`start`: what is loaded meanwhile stays."""
+        gc.disable()
+
     def start(self) -> None:
         """Set aside what was loaded, and go on looking."""
+        gc.enable()
         gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
         self._set_aside()
         self._look.start(_OFTEN, now=False)

@@ -37,6 +37,13 @@ class GarbageTests(SynchronousTestCase):
         self.assertLess(len(gc.get_objects()), 1000)
         self.assertGreater(gc.get_freeze_count(), 10_000)
 
+    def test_nothing_is_looked_for_while_it_is_loaded(self) -> None:
+        self.addCleanup(gc.enable)
+        self.garbage.hold()
+        self.assertFalse(gc.isenabled())
+        self.start()
+        self.assertTrue(gc.isenabled())
+
     def test_it_is_set_aside_again_when_there_is_much_more(self) -> None:
         self.start()
         before = gc.get_freeze_count()
