@@ -107,8 +107,13 @@ class _Purge(Service):
             options.parent["nodaemon"] = True  # whoever asks wants to see it done
 
     def startService(self) -> None:
-        """Begin, and end the process when it is done."""
+        """Begin when the reactor runs, and end the process when it is done: it may be done at once."""
+        from twisted.internet import reactor
+
         super().startService()  # type: ignore[no-untyped-call]
+        reactor.callWhenRunning(self._begin)
+
+    def _begin(self) -> None:
         Deferred.fromCoroutine(self._work()).addErrback(lambda reason: _give_up(reason.getErrorMessage()))
 
     async def _work(self) -> None:

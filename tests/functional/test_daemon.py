@@ -213,6 +213,27 @@ class LifeTests(DaemonCase):
         self.assertEqual(202, self.call("POST", "/networks", {"network": {"name": "red"}}).status)
 
 
+class PurgeTests(DaemonCase):
+    """A purge that has nothing to wait for is done before the reactor runs, or refused, and ends all the same."""
+
+    def purge(self) -> subprocess.CompletedProcess[str]:
+        command = self.command("--purge")
+        return subprocess.run(command, env=self.environ(), capture_output=True, text=True, timeout=20, check=False)
+
+    def test_done(self) -> None:
+        done = self.purge()
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertIn("nothing of quantumd is left", done.stdout)
+
+    def test_backend_away(self) -> None:
+        away = self.directory / "away"
+        away.touch()
+        self.configure(unavailable=away)
+        done = self.purge()
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(done.stderr, r"\Aquantumd: nothing can be removed now: [^\n]+\n\Z")
+
+
 class EndTests(DaemonCase):
     """Whatever ends the daemon, what was answered 202 is there afterwards."""
 
