@@ -24,6 +24,7 @@ class Device:
     alias: str
     group: int
     up: bool
+    running: bool
 
 
 def devices(rtnl: Rtnl) -> dict[str, Device]:
@@ -35,7 +36,7 @@ def devices(rtnl: Rtnl) -> dict[str, Device]:
 def _device(link: Link, links: dict[int, Link]) -> Device:
     master = links[link.master].name if link.master in links else None
     marks = frozenset(name for name in link.altnames if name.startswith(MARK))
-    return Device(link.name, link.kind, master, marks, link.alias, link.group, link.up)
+    return Device(link.name, link.kind, master, marks, link.alias, link.group, link.up, link.running)
 
 
 def wrong(state: State, before: dict[str, Device], now: dict[str, Device]) -> list[str]:
@@ -73,6 +74,9 @@ def _wrong_plug(attachment: Attachment, bridge: str, device: Device | None) -> l
         return [f"the device of attachment {attachment.id} is {device}"]
     if attachment.form.managed and not device.alias:
         return [f"the device of attachment {attachment.id} has no alias"]
+    wanted = attachment.form.device
+    if wanted is not None and wanted.create == "veth" and not device.running:
+        return [f"the other end of attachment {attachment.id} is not up"]
     return []
 
 

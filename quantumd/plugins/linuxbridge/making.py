@@ -1,6 +1,7 @@
 """Making devices, many at once: under a temporary name, marked, shielded, then renamed, plugged and set up.
 
-Where this process dies in between, what is there is known by its temporary name, or by its mark.
+Where this process dies in between, what is there is known by its temporary name, or by its mark. What has its name is
+whole: whether the other end of a veth is up, too, is not ours to say from then on.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def make(rtnl: Rtnl, makings: Sequence[Making], altnames: bool) -> list[Link | s
         with _taps(items):
             _create(rtnl, items, altnames)
             _shield(rtnl, items)
+            _set_up_inner_ends(_going_well(items))
             _plug(rtnl, items)
             _finish(rtnl, items)
         made.extend(item.link if item.link is not None and not item.error else item.error for item in items)
@@ -176,7 +178,6 @@ def _plug(rtnl: Rtnl, items: list[_Item]) -> None:
 
 
 def _finish(rtnl: Rtnl, items: list[_Item]) -> None:
-    _set_up_inner_ends(_going_well(items))
     for item in _going_well(items):
         if item.tap is not None:
             item.tap.persist()
