@@ -214,11 +214,9 @@ def _move(rtnl: Rtnl, plug: Plug) -> str:
     inner = _look_inside(plug.place, [plug]).get(plug.ident)
     if inner is None:
         return "Open vSwitch did not make its device"
-    # The switch does not find the device any more, so that its MTU is for us to set. Whether it is up is its owner's to
-    # say, once it has been there.
-    up = True if link is not None else None
-    (code,) = _inside(plug.place, [messages.set_link(inner.index, mtu=plug.mtu, up=up)])
-    return "" if code == 0 else f"its device cannot be set up ({os.strerror(code)})"
+    # The switch does not find the device any more, so that its MTU is for us to set.
+    (code,) = _inside(plug.place, [messages.set_link(inner.index, mtu=plug.mtu)])
+    return "" if code == 0 else f"its device cannot have the MTU {plug.mtu} ({os.strerror(code)})"
 
 
 def _move_link(rtnl: Rtnl, plug: Plug, place: Place, link: Link) -> str:
@@ -234,7 +232,8 @@ def _move_link(rtnl: Rtnl, plug: Plug, place: Place, link: Link) -> str:
         chain = [messages.set_link(link.index, alias=port_alias(plug.ident))]
         if plug.mark not in link.altnames:
             chain.append(messages.set_altname(link.index, plug.mark))
-        chain.append(messages.set_link(link.index, netns_fd=descriptor, name=ifname))
+        # Whether it is up is its owner's to say, once it has been there: so it goes there up.
+        chain.append(messages.set_link(link.index, netns_fd=descriptor, name=ifname, up=True))
         *_, moved = rtnl.batch(chain)
     finally:
         os.close(descriptor)
