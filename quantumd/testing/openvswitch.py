@@ -46,7 +46,6 @@ class OpenVSwitch:
         self._database = self.directory / "conf.db"
         self._remotes = [f"--remote=p{self.remote}"]
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._lab = lab
         lab.callback(self.close)
         self.create_database()
 
@@ -118,11 +117,6 @@ class OpenVSwitch:
     def vsctl(self, *words: str) -> str:
         """Run ``ovs-vsctl`` on this switch, as an administrator or a hypervisor does."""
         return run("ovs-vsctl", "--timeout=20", f"--db={self.remote}", *words)
-
-    def appctl(self, *words: str) -> str:
-        """Run ``ovs-appctl`` on ovs-vswitchd."""
-        (control,) = self.directory.glob("ovs-vswitchd.*.ctl")
-        return run("ovs-appctl", "-T", "20", "-t", str(control), *words)
 
     def ports(self, bridge: str) -> set[str]:
         """The ports of a bridge, its local one left out."""

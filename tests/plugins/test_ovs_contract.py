@@ -22,6 +22,13 @@ class OvsHost(PluginHost):
 
     def __init__(self) -> None:
         self.lab = Lab()
+        try:
+            self._set_up()
+        except BaseException:
+            self.lab.close()  # nobody else can
+            raise
+
+    def _set_up(self) -> None:
         self.host = self.lab.namespace()
         self.switch = OpenVSwitch(self.lab, self.host)
         self.switch.start()
