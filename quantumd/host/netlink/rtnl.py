@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from attrs import evolve
 
 from quantumd.host.netlink import messages, parse
+from quantumd.host.netlink.receiving import Receiver
 from quantumd.host.netlink.wire import (
     HEADER,
     NLM_F_DUMP_INTR,
@@ -78,6 +79,7 @@ class Rtnl:
     def __init__(self) -> None:
         self._socket = open_socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
+        self._receiver = Receiver(self._socket)
         self._sequence = 0
         size = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         # All acknowledgements of a chunk wait in the receive buffer while the kernel works through it.
@@ -198,10 +200,10 @@ class Rtnl:
         except OSError as error:
             raise NetlinkError(error.errno, f"cannot send to rtnetlink: {error.strerror}") from error
 
-    def _receive(self) -> Iterable[Message]:
+    def _receive(self) -> Iterator[Message]:
         try:
-            # Linux fills at most 32 KiB at a time into a dump, and more only for a single larger message.
-            return split(self._socket.recv(1 << 18))
+            for datagram in self._receiver.receive():
+                yield from split(datagram)
         except OSError as error:
             if error.errno == errno.EAGAIN:
                 raise NetlinkError(errno.ETIMEDOUT, "rtnetlink owes an answer for 30 s") from error
