@@ -7,8 +7,8 @@ addresses and delivers a guest's UDP to whatever listens on them. Two things eac
 - a filter on the bridge device that drops all that comes up to the host and all that the host would send
   (:mod:`quantumd.host.netlink.drop`). It is whole, but needs ``sch_ingress`` and ``cls_bpf``;
 - the switches: no IPv6, no ARP, and reverse-path filtering, which on a device without addresses accepts no
-  source (``__fib_validate_source`` in ``net/ipv4/fib_frontend.c``). They need a writable /proc/sys and let through
-  what comes from 0.0.0.0 to 255.255.255.255, a DHCP request.
+  source (``__fib_validate_source`` in ``net/ipv4/fib_frontend.c``). That of IPv6 needs a writable /proc/sys, and they
+  let through what comes from 0.0.0.0 to 255.255.255.255, a DHCP request.
 
 Bridge *ports* hand frames for the link-local groups 01:80:c2:00:00:0X to the host on their own; ports that quantumd
 made get a filter for these and the same switches. All of it has to be in place before the device goes up.
@@ -16,7 +16,9 @@ made get a filter for these and the same switches. All of it has to be in place 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+
+from attrs import frozen
 
 from quantumd.host import sysctl
 from quantumd.host.netlink import drop
@@ -29,15 +31,20 @@ BRIDGE_RULES = ((drop.INGRESS, drop.EVERYTHING), (drop.EGRESS, drop.EVERYTHING))
 PORT_RULES = ((drop.INGRESS, drop.LINK_LOCAL_GROUPS),)
 USERSPACE_RULES = ((drop.INGRESS, drop.EVERYTHING),)
 
-_SWITCHES = (
-    ("ipv6", "accept_ra", 0),
-    ("ipv6", "disable_ipv6", 1),
-    ("ipv4", "rp_filter", 1),
-    ("ipv4", "arp_ignore", 8),
-)
-_PORT_SWITCHES = (("ipv6", "disable_ipv6", 1), ("ipv4", "rp_filter", 1))
 
-Switches = tuple[tuple[str, str, int], ...]
+@frozen
+class Switches:
+    """Of a device: those of IPv4 by number (``linux/ip.h``, ``IPV4_DEVCONF_...``), which netlink takes, and those of
+    IPv6, which there are files for."""
+
+    inet: Mapping[int, int]
+    inet6: Mapping[str, int]
+
+
+_RP_FILTER, _ARP_IGNORE = 8, 19
+_SWITCHES = Switches({_RP_FILTER: 1, _ARP_IGNORE: 8}, {"accept_ra": 0, "disable_ipv6": 1})
+_PORT_SWITCHES = Switches({_RP_FILTER: 1}, {"disable_ipv6": 1})
+
 Rules = tuple[tuple[int, drop.Program], ...]
 #: Keeps the host off devices; gives, for the index of each that it cannot be kept off, why.
 Shield = Callable[[Rtnl, Iterable[Link]], dict[int, str]]
@@ -83,9 +90,10 @@ def shield_userspace_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, s
 
     :return: for the index of each port that it cannot be kept off, why
     """
-    failures: dict[int, str] = {}
-    for link in ports:
-        missing = drop.drop(rtnl, link.index, USERSPACE_RULES)
+    links, failures, width = list(ports), {}, 1 + len(USERSPACE_RULES)
+    replies = rtnl.batch([request for link in links for request in drop.requests(link.index, USERSPACE_RULES)])
+    for place, link in enumerate(links):
+        missing = drop.failed(replies[place * width : (place + 1) * width])
         if missing is not None:
             failures[link.index] = f"the kernel takes no filter ({missing.reason}; modprobe sch_ingress cls_bpf)"
     return failures
@@ -110,13 +118,13 @@ def unshield_userspace_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> None:
 def _shield(rtnl: Rtnl, links: list[Link], rules: Rules, switches: Switches) -> dict[int, str]:
     requests, width = [], 2 + len(rules)
     for link in links:
-        requests.append(set_link(link.index, noarp=True))
+        requests.append(set_link(link.index, noarp=True, inet=switches.inet))
         requests.extend(drop.requests(link.index, rules))
     replies = rtnl.batch(requests)
     failures: dict[int, str] = {}
     for place, link in enumerate(links):
         mine = replies[place * width : (place + 1) * width]
-        why = _failure(mine, _switch(link.name, switches))
+        why = _failure(mine, _switch(link.name, switches.inet6))
         if why:
             failures[link.index] = why
     return failures
@@ -135,11 +143,11 @@ def _failure(replies: list[Reply], switching: str) -> str:
     )
 
 
-def _switch(device: str, switches: Switches) -> str:
-    """Set the switches of a device; "" if they are, else why not."""
+def _switch(device: str, switches: Mapping[str, int]) -> str:
+    """Set the IPv6 switches of a device; "" if they are, else why not."""
     try:
-        for family, key, value in switches:
-            sysctl.write(family, device, key, value)
+        for key, value in switches.items():
+            sysctl.write("ipv6", device, key, value)
     except OSError as error:
         return f"{error.filename or '/proc/sys/net'} cannot be written ({error.strerror})"
     return ""

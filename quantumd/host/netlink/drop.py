@@ -16,7 +16,6 @@ from pyroute2.netlink import nla, nlmsg
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
 from quantumd.host.netlink.messages import encode
-from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import NLM_F_CREATE, NLM_F_EXCL, Reply, Request
 
 _RTM_NEWQDISC, _RTM_NEWTFILTER, _RTM_DELTFILTER = 36, 44, 45
@@ -102,8 +101,3 @@ def removals(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request
 def failed(replies: list[Reply]) -> Reply | None:
     """The first reply that means that a rule is not in place, or None."""
     return next((reply for reply in replies if reply.errno not in (0, errno.EEXIST)), None)
-
-
-def drop(rtnl: Rtnl, index: int, rules: tuple[tuple[int, Program], ...]) -> Reply | None:
-    """Put ``rules`` on a device; give back why that is not possible, or None when they are in place."""
-    return failed(rtnl.batch(requests(index, rules)))

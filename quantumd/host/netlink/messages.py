@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
@@ -37,7 +38,8 @@ _RTM_NEWLINKPROP, _RTM_DELLINKPROP = 108, 109
 
 # linux/if_link.h
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER = 1, 3, 4, 5, 10
-_IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_GROUP, _IFLA_NET_NS_FD, _IFLA_EXT_MASK = 18, 20, 27, 28, 29
+_IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC, _IFLA_GROUP, _IFLA_NET_NS_FD, _IFLA_EXT_MASK = 18, 20, 26, 27, 28, 29
+_IFLA_INET_CONF = 1
 _IFLA_PROP_LIST, _IFLA_ALT_IFNAME = 52 | 0x8000, 53
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 _IFLA_BR_FORWARD_DELAY, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING = 1, 5, 23
@@ -224,9 +226,11 @@ def set_link(
     group: int | None = None,
     name: str | None = None,
     netns_fd: int | None = None,
+    inet: Mapping[int, int] | None = None,
 ) -> Request:
     """Change a device. ``master`` 0 releases it; an ``alias`` "" is taken away; ``name``, a new one, needs an index;
-    ``netns_fd`` moves it into that open namespace.
+    ``netns_fd`` moves it into that open namespace; ``inet`` has its IPv4 switches, by their numbers (``linux/ip.h``,
+    ``IPV4_DEVCONF_...``).
 
     The kernel goes in the order namespace, MAC, MTU, group, name, alias, master, flags (``do_setlink`` in
     ``net/core/rtnetlink.c``); where it refuses one thing, what went before stays.
@@ -249,6 +253,9 @@ def set_link(
         attributes += _u32(_IFLA_GROUP, group)
     if netns_fd is not None:
         attributes += _u32(_IFLA_NET_NS_FD, netns_fd)
+    if inet is not None:
+        switches = attribute(_IFLA_INET_CONF, *(_u32(number, value) for number, value in inet.items()))
+        attributes += attribute(_IFLA_AF_SPEC, attribute(socket.AF_INET, switches))
     return _link(_RTM_SETLINK, device, attributes, 0, flags, change)
 
 
