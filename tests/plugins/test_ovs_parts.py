@@ -89,6 +89,12 @@ class Database:
     def row(self, name: str) -> Any:
         return self.switch.port(name)
 
+    @staticmethod
+    def changed(bridge: Any, **columns: Any) -> Any:
+        """A bridge as it would be with these columns."""
+        names = ("uuid", *MONITORED.columns["Bridge"])
+        return type(bridge)(columns.get(name, getattr(bridge, name)) for name in names)
+
 
 def network(ident: str = NET, **more: Any) -> Network:
     return Network(
@@ -265,7 +271,14 @@ class IsolationTests(SynchronousTestCase):
         self.assertEqual(
             {"port/tap1", "iface/vif1"}, topics(self.database.switch, [RowChange("Interface", None, interface)])
         )
-        self.assertEqual({"bridge/br-int"}, topics(self.database.switch, [RowChange("Bridge", bridge, bridge)]))
+        self.assertEqual(set(), topics(self.database.switch, [RowChange("Bridge", bridge, bridge)]))
+        renamed = self.database.changed(bridge, name="br-old")
+        self.assertEqual(
+            {"bridge/br-int", "bridge/br-old"}, topics(self.database.switch, [RowChange("Bridge", renamed, bridge)])
+        )
+        # One that is moved from bridge to bridge has a row that does not change.
+        without = self.database.changed(bridge, ports=tuple(u for u in bridge.ports if u != port.uuid))
+        self.assertEqual(expected, topics(self.database.switch, [RowChange("Bridge", without, bridge)]))
 
 
 class RowsTests(SynchronousTestCase):

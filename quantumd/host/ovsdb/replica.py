@@ -7,6 +7,7 @@ visible as a whole: rows are made ready in slices, and put in place in one go.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from attrs import field, frozen
@@ -17,32 +18,30 @@ from quantumd.host.ovsdb.schema import Column, Schema
 _SLICE = 16
 _NONE: tuple[str, ...] = ()
 
-_Values = tuple[Any, ...]
 
+class Row(tuple[Any, ...]):
+    """A row as it was when it was looked up: ``row.uuid``, and each monitored column by its name.
 
-class Row:
-    """A row as it was when it was looked up: ``row.uuid``, and each monitored column by its name."""
+    Each table has a subclass of its own that knows the columns, so that one is read as fast as an item of a tuple.
+    """
 
-    __slots__ = ("_places", "_values")
-
-    def __init__(self, places: Mapping[str, int], values: _Values) -> None:
-        self._places = places
-        self._values = values
+    __slots__ = ()
+    uuid: str
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self._values[self._places[name]]
-        except KeyError:
-            raise AttributeError(f"column {name} is not monitored") from None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Row) and self._values == other._values
+        # Only what is not there comes here; and it tells mypy that what is there may be anything.
+        raise AttributeError(f"column {name} is not monitored")
 
     def __hash__(self) -> int:
-        return hash(self.uuid)
+        return hash(self[0])
 
     def __repr__(self) -> str:
-        return f"Row({', '.join(f'{name}={self._values[place]!r}' for name, place in self._places.items())})"
+        return f"{type(self).__name__}{tuple(self)!r}"
+
+
+def _row_class(table: str, columns: Sequence[str]) -> type[Row]:
+    readers = {name: property(itemgetter(place)) for place, name in enumerate(("uuid", *columns))}
+    return type(table, (Row,), {"__slots__": (), **readers})
 
 
 @frozen
@@ -77,7 +76,7 @@ class Monitored:
 
 @frozen
 class _Content:
-    rows: dict[str, dict[str, _Values]]
+    rows: dict[str, dict[str, Row]]
     indexes: dict[tuple[str, str], dict[str, tuple[str, ...]]]
 
 
@@ -89,17 +88,21 @@ class Replica:
         self._monitored = monitored
         self._columns: dict[str, tuple[Column, ...]] = {}
         self._places: dict[str, dict[str, int]] = {}
+        self._classes: dict[str, type[Row]] = {}
+        self._indexes: dict[str, list[Index]] = {table: [] for table in monitored.columns}
         for table, names in monitored.columns.items():
             self._columns[table] = tuple(schema.column(table, name) for name in names)
-            self._places[table] = {"uuid": 0, **{name: place for place, name in enumerate(names, 1)}}
+            self._places[table] = {name: place for place, name in enumerate(names)}
+            self._classes[table] = _row_class(table, names)
+        for index in monitored.indexes:
+            self._indexes[index.table].append(index)
         self._content = self._empty()
 
     # --- looking at it
 
     def rows(self, table: str) -> Iterator[Row]:
         """Every row of a table. The table may not change meanwhile."""
-        places = self._places[table]
-        return (Row(places, values) for values in self._content.rows[table].values())
+        return iter(self._content.rows[table].values())
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
@@ -107,18 +110,17 @@ class Replica:
 
     def get(self, table: str, uuid: str) -> Row | None:
         """The row with that UUID."""
-        values = self._content.rows[table].get(uuid)
-        return None if values is None else Row(self._places[table], values)
+        return self._content.rows[table].get(uuid)
 
     def find(self, table: str, index: str, key: str) -> list[Row]:
         """The rows that an index has under a key."""
         rows = self._content.rows[table]
-        return [Row(self._places[table], rows[uuid]) for uuid in self._content.indexes[table, index].get(key, _NONE)]
+        return [rows[uuid] for uuid in self._content.indexes[table, index].get(key, _NONE)]
 
     def first(self, table: str, index: str, key: str) -> Row | None:
         """The row that an index has under a key that no two rows share, or None."""
-        found = self.find(table, index, key)
-        return found[0] if found else None
+        found = self._content.indexes[table, index].get(key)
+        return self._content.rows[table][found[0]] if found else None
 
     def keys(self, table: str, index: str) -> Collection[str]:
         """The keys of an index."""
@@ -155,31 +157,22 @@ class Replica:
                 yield
                 continue
             table, uuid, update = item
-            self._place(content, table, (uuid, *update[1]), None)
+            self._place(content, table, self._classes[table]((uuid, *update[1])), None)
         self._content = content
 
     def update(self, updates: Any) -> Generator[None, None, list[RowChange]]:
         """Carry a transaction in, and return what it changed."""
-        staged: list[tuple[str, _Values | None, _Values | None]] = []
+        staged: list[RowChange] = []
         for item in self._updates(updates):
             if item is None:
                 yield
                 continue
             table, uuid, update = item
             before = self._content.rows[table].get(uuid)
-            staged.append((table, before, self._changed(table, uuid, before, update)))
-        changes = []
-        for table, before, after in staged:
-            self._place(self._content, table, after, before)
-            places = self._places[table]
-            changes.append(
-                RowChange(
-                    table,
-                    None if before is None else Row(places, before),
-                    None if after is None else Row(places, after),
-                )
-            )
-        return changes
+            staged.append(RowChange(table, before, self._changed(table, uuid, before, update)))
+        for change in staged:
+            self._place(self._content, change.table, change.after, change.before)
+        return staged
 
     # --- in detail
 
@@ -191,7 +184,7 @@ class Replica:
 
     def _in(self, table: str, row: Any) -> list[int]:
         places = self._places[table]
-        return [places[name] - 1 for name in row]
+        return [places[name] for name in row]
 
     def _updates(self, updates: Any) -> Iterator[tuple[str, str, Any] | None]:
         """Each row's update, and now and then None, for a pause."""
@@ -207,10 +200,10 @@ class Replica:
                 if count % _SLICE == 0:
                     yield None
 
-    def _changed(self, table: str, uuid: str, before: _Values | None, update: Any) -> _Values | None:
+    def _changed(self, table: str, uuid: str, before: Row | None, update: Any) -> Row | None:
         kind, told = update
         if kind == "insert":
-            return uuid, *told
+            return self._classes[table]((uuid, *told))
         if kind == "delete":
             return None
         if kind != "modify" or before is None:
@@ -219,27 +212,26 @@ class Replica:
         columns = self._columns[table]
         for place, difference in told:
             values[place + 1] = columns[place].merge(before[place + 1], difference)
-        return tuple(values)
+        return self._classes[table](values)
 
-    def _place(self, content: _Content, table: str, after: _Values | None, before: _Values | None) -> None:
+    def _place(self, content: _Content, table: str, after: Row | None, before: Row | None) -> None:
         if after is not None:
-            content.rows[table][after[0]] = after
+            content.rows[table][after.uuid] = after
         elif before is not None:
-            content.rows[table].pop(before[0], None)
-        places = self._places[table]
-        for index in self._monitored.indexes:
-            if index.table != table:
+            content.rows[table].pop(before.uuid, None)
+        for index in self._indexes[table]:
+            old = () if before is None else tuple(index.keys(before))
+            new = () if after is None else tuple(index.keys(after))
+            if old == new:  # mostly: what the switch says of an interface is in no index
                 continue
             entries = content.indexes[table, index.name]
-            old = set() if before is None else set(index.keys(Row(places, before)))
-            new = set() if after is None else set(index.keys(Row(places, after)))
             if before is not None:
-                for key in old - new:
-                    rest = tuple(uuid for uuid in entries.get(key, _NONE) if uuid != before[0])
+                for key in set(old).difference(new):
+                    rest = tuple(uuid for uuid in entries.get(key, _NONE) if uuid != before.uuid)
                     if rest:
                         entries[key] = rest
                     else:
                         entries.pop(key, None)
             if after is not None:
-                for key in new - old:
-                    entries[key] = (*entries.get(key, _NONE), after[0])
+                for key in set(new).difference(old):
+                    entries[key] = (*entries.get(key, _NONE), after.uuid)

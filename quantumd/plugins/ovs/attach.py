@@ -12,7 +12,7 @@ from quantumd.core.changes import Attach, Blocked, Done, Failed, Outcome, Waitin
 from quantumd.core.model import Key
 from quantumd.host.netlink.parse import Link
 from quantumd.host.netlink.thread import NetlinkThread
-from quantumd.host.ovsdb.errors import SchemaError, TransactionFailed
+from quantumd.host.ovsdb.errors import GuardFailed, SchemaError, TransactionFailed
 from quantumd.host.ovsdb.replica import Row
 from quantumd.plugins.linuxbridge.judge import cut_off
 from quantumd.plugins.linuxbridge.marks import describe as describe_link
@@ -223,7 +223,8 @@ class _Attaching:
         try:
             await self._write([plug for _, plug in going])
         except (TransactionFailed, SchemaError) as error:
-            if len(going) == 1:
+            # Where a guard failed, another batch was faster, and what it made is used now.
+            if len(going) == 1 and not isinstance(error, GuardFailed):
                 self.outcomes[going[0][0]] = Failed(f"Open vSwitch refuses it: {error}.")
                 return
             # One of them is bad, and must not keep the others from working.

@@ -316,18 +316,34 @@ def topics(switch: Switch, changes: Sequence[RowChange]) -> set[str]:
     uplinks. No kernel device has a name with a slash."""
     found: set[str] = set()
     for change in changes:
-        for row in (change.before, change.after):
-            if row is None or change.table == "Open_vSwitch":
-                continue
-            if change.table == "Bridge":
-                found.add(f"bridge/{row.name}")
-                if UPLINK in row.external_ids:
-                    found.add(f"uplink/{row.external_ids[UPLINK]}")
-                continue
-            found.add(f"port/{row.name}")
-            mark = mark_of(row)
-            if mark is not None:
-                found.add(f"mark/{mark}")
-            interfaces = [row] if change.table == "Interface" else switch.interfaces_of(row)
-            found.update(f"iface/{i.external_ids[IFACE_ID]}" for i in interfaces if IFACE_ID in i.external_ids)
+        rows = [row for row in (change.before, change.after) if row is not None]
+        match change.table:
+            case "Interface":
+                for row in rows:
+                    found |= _port_topics(row, [row])
+            case "Port":
+                for row in rows:
+                    found |= _port_topics(row, switch.interfaces_of(row))
+            case "Bridge":
+                # That ports come and go is no news of the bridge, but of those that are there after it.
+                if len(rows) == 1 or any(getattr(rows[0], name) != getattr(rows[1], name) for name in _OF_A_BRIDGE):
+                    found.update(topic for row in rows for topic in _bridge_topics(row))
+                for uuid in set(rows[0].ports).symmetric_difference(rows[-1].ports):
+                    port = switch.replica.get("Port", uuid)
+                    if port is not None:
+                        found |= _port_topics(port, switch.interfaces_of(port))
     return found
+
+
+_OF_A_BRIDGE = ("name", "datapath_type", "external_ids")
+
+
+def _bridge_topics(row: Row) -> set[str]:
+    uplink = row.external_ids.get(UPLINK)
+    return {f"bridge/{row.name}"} if uplink is None else {f"bridge/{row.name}", f"uplink/{uplink}"}
+
+
+def _port_topics(row: Row, interfaces: Sequence[Row]) -> set[str]:
+    mark = mark_of(row)
+    found = {f"iface/{one.external_ids[IFACE_ID]}" for one in interfaces if IFACE_ID in one.external_ids}
+    return found | ({f"port/{row.name}"} if mark is None else {f"port/{row.name}", f"mark/{mark}"})

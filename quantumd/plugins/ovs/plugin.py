@@ -98,8 +98,9 @@ class OvsPlugin:
 
     name = "ovs"
     fixed_ports = 0
-    # What comes while the switch takes a batch up makes the next one, and fewer, larger ones are less work for it.
-    batches = 1
+    # While the switch takes a batch up, the devices of the next one are seen to. More, and so smaller, batches are more
+    # work for the switch.
+    batches = 2
     _log = Logger()
 
     def __init__(self, reactor: Any, settings: Mapping[str, Any] = SETTINGS, netns: str | None = None) -> None:
