@@ -21,6 +21,7 @@ Allocation = tuple[str, object]
 Counted = tuple[str | None, str]
 
 _K = TypeVar("_K")
+_NETWORK, _PORT, _ATTACHMENT = Kind.NETWORK, Kind.PORT, Kind.ATTACHMENT  # as in model
 
 
 def _none() -> HashTrieMap[_K, None]:
@@ -55,11 +56,12 @@ class State:
 
     def get(self, key: Key) -> Record | None:
         """The record of that key, or None; a token is none."""
-        if key.kind is Kind.NETWORK:
-            return self.networks.get(str(key.ident))
-        if key.kind is Kind.PORT:
-            return self.ports.get(str(key.ident))
-        return self.attachments.get(int(key.ident)) if key.kind is Kind.ATTACHMENT else None
+        kind, ident = key
+        if isinstance(ident, int):
+            return self.attachments.get(ident)
+        if kind is _PORT:
+            return self.ports.get(ident)
+        return self.networks.get(ident) if kind is _NETWORK else None
 
     def networks_of(self, tenant_id: str) -> list[Network]:
         """The tenant's networks, oldest first."""
@@ -118,6 +120,8 @@ class State:
     def rivals(self, attachment: Attachment, *, going: bool) -> Iterator[tuple[Claim, Attachment]]:
         """The attachments that exclude this one: those on their way out, or those that stay."""
         for claim in claims(attachment):
+            if self.claimed.get(claim) == (attachment.serial,):  # as it mostly is
+                continue
             for other in self.holders(claim):
                 if other.serial != attachment.serial and other.going is going and excludes(attachment, other, claim):
                     yield claim, other
@@ -129,6 +133,6 @@ class State:
 
     def every_key(self) -> Iterator[Key]:
         """The keys of every record."""
-        yield from (Key(Kind.NETWORK, ident) for ident in self.networks)
-        yield from (Key(Kind.PORT, ident) for ident in self.ports)
-        yield from (Key(Kind.ATTACHMENT, serial) for serial in self.attachments)
+        yield from (Key(_NETWORK, ident) for ident in self.networks)
+        yield from (Key(_PORT, ident) for ident in self.ports)
+        yield from (Key(_ATTACHMENT, serial) for serial in self.attachments)

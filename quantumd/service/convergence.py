@@ -383,8 +383,8 @@ def _settle_all(tx: Transaction, tries: list[_Try]) -> None:
 
 def _settled(state: State, plan: Plan) -> list[_Try]:
     """What the plan found to need no change."""
-    found = ((state.get(key), outcome) for key, outcome in plan.settled.items())
-    return [_Try(record.key, record.revision, outcome) for record, outcome in found if record is not None]
+    found = ((key, state.get(key), outcome) for key, outcome in plan.settled.items())
+    return [_Try(key, record.revision, outcome) for key, record, outcome in found if record is not None]
 
 
 def _tried(state: State, change: RecordChange, outcome: Outcome) -> _Try:
