@@ -11,7 +11,7 @@ from quantumd.host import netns
 from quantumd.host.netlink.messages import Device
 from quantumd.host.netlink.parse import IpAddress, Link
 from quantumd.host.netlink.rtnl import Rtnl
-from quantumd.plugins.linuxbridge.marks import made_here
+from quantumd.plugins.linuxbridge.marks import TEMPORARY, made_here
 from quantumd.plugins.linuxbridge.terms import Place, process_of
 
 
@@ -25,6 +25,7 @@ class Found:
 @frozen
 class Facts:
     """Devices, by index and by each of their names; flood entries of our VXLAN devices; namespaces by place.
+    ``half_made`` are those of the names that devices have until they are marked.
 
     ``altnames``: whether the kernel has them.
     """
@@ -34,6 +35,7 @@ class Facts:
     names: dict[str, int] = field(factory=dict)
     remotes: dict[int, set[IpAddress]] = field(factory=dict)
     places: dict[Place, Found] = field(factory=dict)
+    half_made: set[str] = field(factory=set)
 
     def find(self, name: str) -> Link | None:
         """The device with that name or altname."""
@@ -58,6 +60,8 @@ def gather(
     facts = Facts(altnames)
     for link in found:
         facts.links[link.index] = link
+        if link.name.startswith(TEMPORARY):
+            facts.half_made.add(link.name)
         for name in (link.name, *link.altnames):
             facts.names[name] = link.index
     for link in facts.links.values():

@@ -12,7 +12,16 @@ from quantumd.core.plan import Seen
 from quantumd.core.state import State
 from quantumd.host.netlink.parse import IFF_NOARP, BridgeDetail, Link, VlanDetail
 from quantumd.plugins.linuxbridge.facts import Facts
-from quantumd.plugins.linuxbridge.marks import describe, is_known, made_here, marks, network_ident, owners, temporary
+from quantumd.plugins.linuxbridge.marks import (
+    describe,
+    is_known,
+    is_made_for,
+    made_here,
+    marks,
+    network_ident,
+    owners,
+    temporary,
+)
 from quantumd.plugins.linuxbridge.terms import Plug, Role, bridge_of, mtu_of, remote_of
 
 
@@ -100,7 +109,7 @@ def device_of(facts: Facts, plug: Plug) -> Link | None:
         return link if remote_of(plug.attachment.form.tunnel) in facts.remotes.get(link.index, ()) else None
     for name in (plug.device, plug.mark):
         link = facts.find(name)
-        if link is not None and made_here(link) and plug.ident in marks(link):
+        if link is not None and is_made_for(link, plug.ident):
             return link
     return None
 

@@ -18,6 +18,8 @@ from quantumd.host.netlink.parse import Link
 _ALIAS = re.compile(r"quantumd (network|port|tunnel) ([0-9a-f-]{36})\b")
 _ALIAS_PREFIX = "quantumd "
 _NETWORK = "net-"
+#: What names begin with that are had until a mark is.
+TEMPORARY = "q~"
 
 
 def network_ident(network_id: str) -> str:
@@ -49,7 +51,7 @@ def tunnel_alias(network_id: str) -> str:
 
 def temporary(ident: str) -> str:
     """The name under which a network's or port's device is made until it is marked."""
-    return "q~" + hashlib.blake2b(ident.encode()).hexdigest()[:13]
+    return TEMPORARY + hashlib.blake2b(ident.encode()).hexdigest()[:13]
 
 
 def marks(link: Link) -> set[str]:
@@ -75,6 +77,11 @@ def _altmarks(link: Link) -> set[str]:
 def made_here(link: Link) -> bool:
     """Whether the device was made by quantumd, and not only plugged."""
     return _ALIAS.match(link.alias) is not None
+
+
+def is_made_for(link: Link, port_id: str) -> bool:
+    """Whether the device was made by quantumd for that port."""
+    return link.alias == port_alias(port_id) or (made_here(link) and port_id in marks(link))
 
 
 def describe(link: Link) -> str:

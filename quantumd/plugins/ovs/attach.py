@@ -23,14 +23,12 @@ from quantumd.plugins.ovs.backend import Backend
 from quantumd.plugins.ovs.devices import Host, Taken
 from quantumd.plugins.ovs.look import (
     bridge_problem,
-    differences,
     interface_problem,
     interface_row,
     is_stale,
     is_userspace,
     leads_elsewhere,
     link_of,
-    no_way_out,
     plug_report,
     port_name,
     port_of,
@@ -132,13 +130,12 @@ class _Attaching:
         orphans: list[tuple[Plug, Link]] = []
         for _, plug in self._going():
             port = port_of(switch, host, plug)
-            for stray in strays(switch, plug, port):
+            for stray in strays(switch.marked(plug.ident), plug, port):
                 rows.release(stray)
             for stale in _stale(switch, host, plug, port):
                 rows.remove(stale)
             link = host.device_of(plug) if plug.role in DEVICES else None
-            half_made = host.facts.find(temporary(plug.ident)) is not None
-            if half_made or (link is not None and leads_elsewhere(host, plug, link)):
+            if host.is_half_made(plug) or (link is not None and leads_elsewhere(host, plug, link)):
                 doomed.add(plug.ident)
             inner = host.inner.get(plug.ident)
             if inner is not None and (port is None or host.facts.find(plug.port) is not None):
@@ -377,6 +374,3 @@ def _is_read(switch: Switch, plug: Plug, port: Row | None) -> bool:
     if plug.role is not Role.BOUND or port is None:
         return True
     return all(interface.type in ("", "system") for interface in switch.interfaces_of(port))
-
-
-__all__ = ["Tools", "attach", "differences", "names_of", "no_way_out"]

@@ -19,7 +19,7 @@ from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Request
 from quantumd.plugins.linuxbridge.facts import Facts, gather, open_place
 from quantumd.plugins.linuxbridge.making import Inner, Making, TapPlan, make
-from quantumd.plugins.linuxbridge.marks import made_here, marks, port_alias, temporary
+from quantumd.plugins.linuxbridge.marks import is_made_for, made_here, marks, port_alias, temporary
 from quantumd.plugins.linuxbridge.terms import Place
 from quantumd.plugins.ovs.terms import Plug, Role
 
@@ -36,9 +36,13 @@ class Host:
         """The host's device that was made for a plug, by its mark."""
         for name in (plug.port, plug.mark):
             link = self.facts.find(name)
-            if link is not None and made_here(link) and plug.ident in marks(link):
+            if link is not None and is_made_for(link, plug.ident):
                 return link
         return None
+
+    def is_half_made(self, plug: Plug) -> bool:
+        """Whether its device is there under the name that it has until it is marked."""
+        return bool(self.facts.half_made) and temporary(plug.ident) in self.facts.half_made
 
 
 def look(rtnl: Rtnl, names: Collection[str] | None, plugs: Collection[Plug], altnames: bool) -> Host:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from quantumd.core.changes import Leftover
@@ -13,7 +13,7 @@ from quantumd.core.state import State
 from quantumd.host.netlink.parse import Link
 from quantumd.host.ovsdb.replica import Row
 from quantumd.plugins.linuxbridge.marks import describe as describe_link
-from quantumd.plugins.linuxbridge.marks import is_known, marks, temporary
+from quantumd.plugins.linuxbridge.marks import is_known, marks
 from quantumd.plugins.ovs.devices import Host
 from quantumd.plugins.ovs.isolation import is_access
 from quantumd.plugins.ovs.rows import outside
@@ -87,8 +87,10 @@ def is_userspace(switch: Switch) -> bool:
 def see_plug(switch: Switch, host: Host, plug: Plug) -> Seen:
     """What is seen of an attachment."""
     port = port_of(switch, host, plug)
+    link = link_of(switch, host, plug, port)
+    marked = switch.marked(plug.ident)
     report = plug_report(switch, host, plug, port)
-    present = is_present(switch, host, plug)
+    present = bool(marked) or (plug.role in DEVICES and (link is not None or host.is_half_made(plug)))
     waiting = None if present else waits_for(host, plug, port)
     if waiting is None and not present and port is None:
         return Seen(False, ("its port is gone",) if plug.attachment.was_plugged else (), None, report, up=False)
@@ -97,10 +99,10 @@ def see_plug(switch: Switch, host: Host, plug: Plug) -> Seen:
         return Seen(False, gone, waiting, report, up=False)
     return Seen(
         present,
-        tuple(dict.fromkeys(differences(switch, host, plug, port))),
+        tuple(dict.fromkeys(_differences(switch, host, plug, port, link, marked))),
         None,
         report,
-        up=is_up(switch, host, plug, port),
+        up=_is_up(switch, plug, port, link),
     )
 
 
@@ -141,15 +143,6 @@ def link_of(switch: Switch, host: Host, plug: Plug, port: Row | None) -> Link | 
             return None
 
 
-def is_present(switch: Switch, host: Host, plug: Plug) -> bool:
-    """Whether there is something to be removed or given back."""
-    if any(True for _ in switch.marked(plug.ident)):
-        return True
-    if plug.role not in DEVICES:
-        return False
-    return host.device_of(plug) is not None or host.facts.find(temporary(plug.ident)) is not None
-
-
 def waits_for(host: Host, plug: Plug, port: Row | None) -> str | None:
     """What has to come before anything can be done; None: nothing."""
     match plug.role:
@@ -182,12 +175,11 @@ def plug_report(switch: Switch, host: Host, plug: Plug, port: Row | None) -> Map
     return report
 
 
-def is_up(switch: Switch, host: Host, plug: Plug, port: Row | None) -> bool:
+def _is_up(switch: Switch, plug: Plug, port: Row | None, link: Link | None) -> bool:
     """Whether the device is up and has carrier, as the switch says, or the kernel where the switch cannot see it."""
     if plug.role is Role.INTERNAL:
-        inner = host.inner.get(plug.ident)
-        return inner is not None and inner.running
-    carrier = switch.port(uplink.name) if (uplink := uplink_of(host, plug)) is not None else port
+        return link is not None and link.running
+    carrier = switch.port(link.name) if plug.role is Role.UPLINK and link is not None else port
     return carrier is not None and any(_runs(interface) for interface in switch.interfaces_of(carrier))
 
 
@@ -196,15 +188,17 @@ def _runs(interface: Row) -> bool:
     return works and interface.admin_state == "up" and interface.link_state == "up"
 
 
-def differences(switch: Switch, host: Host, plug: Plug, port: Row | None) -> Iterator[str]:
+def _differences(
+    switch: Switch, host: Host, plug: Plug, port: Row | None, link: Link | None, marked: Sequence[Row]
+) -> Iterator[str]:
     """What is not as it should be about an attachment of which something is there."""
     if port is None:
         yield "its port is gone"
     else:
         yield from _port_differences(switch, plug, port)
-    for stray in strays(switch, plug, port):
+    for stray in strays(marked, plug, port):
         yield f"it is plugged by {describe(switch, stray)} too"
-    yield from _device_differences(switch, host, plug, port)
+    yield from _device_differences(switch, host, plug, port, link)
     if plug.role is Role.TUNNEL and port is not None:
         problem = no_way_out(switch, plug, port)
         if problem is not None:
@@ -244,7 +238,7 @@ def _as_made(plug: Plug, interface: Row) -> bool:
     return (
         interface.type == wanted.get("type", "")
         and interface.options == wanted.get("options", {})
-        and all(held.get(key) == value for key, value in wanted["external_ids"].items())
+        and held.items() >= wanted["external_ids"].items()
         and (plug.role is not Role.INTERNAL or interface.mtu_request == wanted["mtu_request"])
     )
 
@@ -274,15 +268,14 @@ def interface_row(plug: Plug, name: str, ifindex: int | None) -> dict[str, Any]:
     return {**row, "external_ids": ids}
 
 
-def strays(switch: Switch, plug: Plug, port: Row | None) -> list[Row]:
-    """Ports that bear the plug's mark, and are not its own."""
+def strays(marked: Sequence[Row], plug: Plug, port: Row | None) -> list[Row]:
+    """Which of the ports that bear the plug's mark are not its own."""
     own = {port.name if port is not None else "", far_end(plug.port) if plug.role is Role.UPLINK else ""}
-    return [row for row in switch.marked(plug.ident) if row.name not in own]
+    return [row for row in marked if row.name not in own]
 
 
-def _device_differences(switch: Switch, host: Host, plug: Plug, port: Row | None) -> Iterator[str]:
-    link = link_of(switch, host, plug, port)
-    if plug.role in DEVICES and host.facts.find(temporary(plug.ident)) is not None:
+def _device_differences(switch: Switch, host: Host, plug: Plug, port: Row | None, link: Link | None) -> Iterator[str]:
+    if plug.role in DEVICES and host.is_half_made(plug):
         yield "its device is half made"
     if link is None:
         if plug.role in (*DEVICES, Role.INTERNAL, Role.UPLINK) or (
@@ -292,7 +285,7 @@ def _device_differences(switch: Switch, host: Host, plug: Plug, port: Row | None
         return
     if is_stale(switch, plug, port, link):
         yield "its device was made anew since it was plugged"
-    if host.facts.altnames and plug.ident not in marks(link):
+    if host.facts.altnames and plug.mark not in link.altnames and plug.ident not in marks(link):
         yield "its device lost its mark"
     if plug.role in DEVICES:
         yield from _made_device_differences(host, plug, link)

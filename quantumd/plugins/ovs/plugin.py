@@ -6,6 +6,7 @@ The switch is spoken to by its database alone; the kernel is asked for the devic
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
@@ -226,49 +227,48 @@ class OvsPlugin:
         switch = await self._backend.up_to_date()
         records: list[Record] = []
         plugs: dict[Key, Plug] = {}
-        async for key in self._in_slices(state.every_key() if keys is None else keys):
-            record = state.get(key)
-            if record is None:
-                self._interests.forget(key)
-                continue
-            records.append(record)
-            if isinstance(record, Attachment):
-                plugs[key] = plug_of(record, state.networks[record.network_id])
-            self._watch(switch, record, plugs)
+        async for some in self._in_slices(state.every_key() if keys is None else keys):
+            for key in some:
+                record = state.get(key)
+                if record is None:
+                    self._interests.forget(key)
+                    continue
+                records.append(record)
+                if isinstance(record, Attachment):
+                    plugs[key] = plug_of(record, state.networks[record.network_id])
+                self._watch(switch, key, plugs.get(key))
         if keys is None:
             self._interests.keep([*plugs, *(Key(Kind.NETWORK, ident) for ident in state.networks)])
         names = None if keys is None else {name for plug in plugs.values() for name in names_of(switch, plug)}
         host = await self._thread.call(devices.look, names, list(plugs.values()), self._features.altnames)
         seen: dict[Key, Seen] = {}
-        async for record in self._in_slices(records):
-            seen[record.key] = self._see(host, record, plugs)
+        async for several in self._in_slices(records):
+            switch = self._backend.present()
+            for record in several:
+                seen[record.key] = _see(switch, host, record, plugs)
         found: list[Leftover] = []
         if keys is None:
-            async for suspect in self._in_slices(suspects(self._backend.present(), host)):
-                leftover = unaccounted(self._backend.present(), host, state, suspect)
-                found += [leftover] if leftover is not None else []
+            async for suspected in self._in_slices(suspects(self._backend.present(), host)):
+                switch = self._backend.present()
+                found += filter(None, (unaccounted(switch, host, state, suspect) for suspect in suspected))
         return Observed(seen, tuple(found))
 
-    async def _in_slices(self, items: Iterable[_T]) -> AsyncIterator[_T]:
-        """The items one by one, with a pause for the reactor now and then: there may be ten thousand."""
-        for place, item in enumerate(items, 1):
-            yield item
-            if place % _SLICE == 0:
+    async def _in_slices(self, items: Iterable[_T]) -> AsyncIterator[list[_T]]:
+        """The items, some at a time, with a pause for the reactor in between: there may be ten thousand."""
+        left = iter(items)
+        some = list(islice(left, _SLICE))
+        while some:
+            yield some
+            some = list(islice(left, _SLICE))
+            if some:
                 await deferLater(self._reactor, 0)
 
-    def _see(self, host: devices.Host, record: Record, plugs: Mapping[Key, Plug]) -> Seen:
-        switch = self._backend.present()
-        if isinstance(record, Network):
-            return see_network(switch, record)
-        if isinstance(record, Port):
-            return Seen(not record.going)
-        return see_plug(switch, host, plugs[record.key])
-
-    def _watch(self, switch: Switch, record: Record, plugs: Mapping[Key, Plug]) -> None:
-        """From now on, tell of what concerns the record."""
-        if isinstance(record, Network):
-            self._interests.watch(record.key, {f"bridge/{switch.integration}", f"port/{switch.integration}"})
-        plug = plugs.get(record.key)
+    def _watch(self, switch: Switch, key: Key, plug: Plug | None) -> None:
+        """From now on, tell of what concerns the record. Only of a BOUND one may that become something else."""
+        if key in self._interests and (plug is None or plug.role is not Role.BOUND):
+            return
+        if key.kind is Kind.NETWORK:
+            self._interests.watch(key, {f"bridge/{switch.integration}", f"port/{switch.integration}"})
         if plug is None:
             return
         topics = {f"mark/{plug.ident}", f"port/{plug.port}", *names_of(switch, plug)}
@@ -278,7 +278,7 @@ class OvsPlugin:
             topics |= {f"uplink/{plug.device}", f"port/{plug.device}"}
         if plug.place is not None and plug.place.name is not None:
             topics.add(f"netns/{plug.place.name}")
-        self._interests.watch(record.key, topics)
+        self._interests.watch(key, topics)
 
     def apply(self, changes: Sequence[Change]) -> Deferred[Sequence[Outcome]]:
         """See INetworkPlugin."""
@@ -323,6 +323,14 @@ class OvsPlugin:
         keys = {Key(Kind.ATTACHMENT, n) for one in mended for n in self._state.network_attachments.get(one, ())}
         if keys - self._busy:
             self._notify(keys - self._busy)
+
+
+def _see(switch: Switch, host: devices.Host, record: Record, plugs: Mapping[Key, Plug]) -> Seen:
+    if isinstance(record, Network):
+        return see_network(switch, record)
+    if isinstance(record, Port):
+        return Seen(not record.going)
+    return see_plug(switch, host, plugs[record.key])
 
 
 def _ensured(switch: Switch, network: Network) -> Outcome:
