@@ -147,21 +147,21 @@ class _Planner:
         if key in self.busy:
             self.blocked[key] = key
         elif isinstance(record, Network):
-            self._remove_network(record) if record.going else self._ensure_network(record)
+            self._remove_network(key, record) if record.going else self._ensure_network(key, record)
         elif isinstance(record, Port):
-            self._remove_port(record) if record.going else self._ensure_port(record)
+            self._remove_port(key, record) if record.going else self._ensure_port(key, record)
         elif record.going:
-            self._detach(record)
+            self._detach(key, record)
         else:
-            self._attach(record)
+            self._attach(key, record)
 
-    def _ensure_network(self, network: Network) -> None:
-        seen = self.observed.of(network.key)
-        if not self._settle(network.key, seen):
-            self.changes[network.key] = EnsureNetwork(network, seen.differences)
+    def _ensure_network(self, key: Key, network: Network) -> None:
+        seen = self.observed.of(key)
+        if not self._settle(key, seen):
+            self.changes[key] = EnsureNetwork(network, seen.differences)
 
-    def _remove_network(self, network: Network) -> None:
-        present = self.observed.of(network.key).present
+    def _remove_network(self, key: Key, network: Network) -> None:
+        present = self.observed.of(key).present
         blockers = [attachment.key for attachment in self.state.attachments_of(network.id)]
         for port in self.state.ports_of(network.id):
             self.visit(port.key)
@@ -169,31 +169,30 @@ class _Planner:
             if port.key in self.blocked or (port.key in self.changes and not present):
                 blockers.append(port.key)
         if blockers:
-            self.blocked[network.key] = blockers[0]
+            self.blocked[key] = blockers[0]
         elif present:
-            self.changes[network.key] = RemoveNetwork(network)
+            self.changes[key] = RemoveNetwork(network)
         else:
-            self.settled[network.key] = Done()
+            self.settled[key] = Done()
 
-    def _ensure_port(self, port: Port) -> None:
-        network = self._parent(port.key, port.network_id)
+    def _ensure_port(self, key: Key, port: Port) -> None:
+        network = self._parent(key, port.network_id)
         if network is None:
             return
-        seen = self.observed.of(port.key)
-        if not self._settle(port.key, seen):
-            self.changes[port.key] = EnsurePort(port, network, seen.differences)
+        seen = self.observed.of(key)
+        if not self._settle(key, seen):
+            self.changes[key] = EnsurePort(port, network, seen.differences)
 
-    def _remove_port(self, port: Port) -> None:
+    def _remove_port(self, key: Key, port: Port) -> None:
         latest = self.state.latest(port.id)
         if latest is not None:
-            self.blocked[port.key] = latest.key
-        elif self.observed.of(port.key).present:
-            self.changes[port.key] = RemovePort(port, self.state.networks[port.network_id])
+            self.blocked[key] = latest.key
+        elif self.observed.of(key).present:
+            self.changes[key] = RemovePort(port, self.state.networks[port.network_id])
         else:
-            self.settled[port.key] = Done()
+            self.settled[key] = Done()
 
-    def _attach(self, attachment: Attachment) -> None:
-        key = attachment.key
+    def _attach(self, key: Key, attachment: Attachment) -> None:
         for _, rival in self.state.rivals(attachment, going=True):
             self.blocked[key] = rival.key
             return
@@ -201,31 +200,33 @@ class _Planner:
         if network is None:
             return
         port = self.state.ports[attachment.port_id]
-        self.visit(port.key)
-        if port.key in self.blocked:
-            self.blocked[key] = port.key
+        home = port.key
+        self.visit(home)
+        if home in self.blocked:
+            self.blocked[key] = home
             return
         seen = self.observed.of(key)
         if not self._settle(key, seen):
             self.changes[key] = Attach(attachment, port, network, seen.differences)
 
-    def _detach(self, attachment: Attachment) -> None:
+    def _detach(self, key: Key, attachment: Attachment) -> None:
         for _, rival in self.state.rivals(attachment, going=True):
             if rival.serial < attachment.serial:
-                self.blocked[attachment.key] = rival.key
+                self.blocked[key] = rival.key
                 return
-        if self.observed.of(attachment.key).present:
+        if self.observed.of(key).present:
             port, network = self.state.ports[attachment.port_id], self.state.networks[attachment.network_id]
-            self.changes[attachment.key] = Detach(attachment, port, network)
+            self.changes[key] = Detach(attachment, port, network)
         else:
-            self.settled[attachment.key] = Done()
+            self.settled[key] = Done()
 
     def _parent(self, key: Key, network_id: str) -> Network | None:
         """The network to build on, mended in this batch if need be; None where ``key`` must wait for it."""
         network = self.state.networks[network_id]
-        self.visit(network.key)
-        if network.key in self.blocked:
-            self.blocked[key] = network.key
+        above = network.key
+        self.visit(above)
+        if above in self.blocked:
+            self.blocked[key] = above
             return None
         return network
 

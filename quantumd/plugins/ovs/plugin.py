@@ -29,7 +29,7 @@ from quantumd.core.changes import (
     RemoveNetwork,
     RemovePort,
 )
-from quantumd.core.model import Attachment, Json, Key, Kind, Network, Port, Record
+from quantumd.core.model import Attachment, Json, Key, Kind, Network, Record
 from quantumd.core.names import ifname_problem
 from quantumd.core.plan import Observed, Seen
 from quantumd.core.state import State
@@ -225,7 +225,7 @@ class OvsPlugin:
     async def _discover(self, state: State, keys: Collection[Key] | None) -> Observed:
         self._state = state
         switch = await self._backend.up_to_date()
-        records: list[Record] = []
+        records: dict[Key, Record] = {}
         plugs: dict[Key, Plug] = {}
         async for some in self._in_slices(state.every_key() if keys is None else keys):
             for key in some:
@@ -233,7 +233,7 @@ class OvsPlugin:
                 if record is None:
                     self._interests.forget(key)
                     continue
-                records.append(record)
+                records[key] = record
                 if isinstance(record, Attachment):
                     plugs[key] = plug_of(record, state.networks[record.network_id])
                 self._watch(switch, key, plugs.get(key))
@@ -242,10 +242,10 @@ class OvsPlugin:
         names = None if keys is None else {name for plug in plugs.values() for name in names_of(switch, plug)}
         host = await self._thread.call(devices.look, names, list(plugs.values()), self._features.altnames)
         seen: dict[Key, Seen] = {}
-        async for several in self._in_slices(records):
+        async for several in self._in_slices(records.items()):
             switch = self._backend.present()
-            for record in several:
-                seen[record.key] = _see(switch, host, record, plugs)
+            for key, record in several:
+                seen[key] = _see(switch, host, record, plugs.get(key))
         found: list[Leftover] = []
         if keys is None:
             async for suspected in self._in_slices(suspects(self._backend.present(), host)):
@@ -325,12 +325,12 @@ class OvsPlugin:
             self._notify(keys - self._busy)
 
 
-def _see(switch: Switch, host: devices.Host, record: Record, plugs: Mapping[Key, Plug]) -> Seen:
+def _see(switch: Switch, host: devices.Host, record: Record, plug: Plug | None) -> Seen:
+    if plug is not None:
+        return see_plug(switch, host, plug)
     if isinstance(record, Network):
         return see_network(switch, record)
-    if isinstance(record, Port):
-        return Seen(not record.going)
-    return see_plug(switch, host, plugs[record.key])
+    return Seen(not record.going)
 
 
 def _ensured(switch: Switch, network: Network) -> Outcome:
