@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,13 @@ def timed(work: Callable[[], object]) -> float:
 
 
 class Attachments:
-    """That many veths, plugged and unplugged by a daemon on some networks of its own.
+    """Devices, plugged and unplugged by a daemon on some networks of its own. They are plugged when their status begins
+    with ``plugged``; names begin with ``prefix``."""
 
-    Their far ends are in namespace ``guests``, and their names begin with ``prefix``.
-    """
-
-    def __init__(self, api: Path, guests: str, prefix: str, networks: int, attachments: int) -> None:
+    def __init__(self, api: Path, devices: Sequence[Any], prefix: str, networks: int, plugged: str) -> None:
         self._api = api
-        self._forms = [
-            {"id": f"{prefix}{n}", "device": {"create": "veth", "netns": guests, "ifname": f"{prefix}{n}"}}
-            for n in range(attachments)
-        ]
+        self._plugged = plugged
+        self._forms = [{"id": f"{prefix}{n}", "device": device} for n, device in enumerate(devices)]
         names = [{"network": {"name": f"{prefix}{n}"}} for n in range(networks)]
         made = ask(api, 202, *(request("POST", "/networks", name) for name in names))
         self._networks = [f"/networks/{answer['network']['id']}" for answer in made]
@@ -47,7 +43,7 @@ class Attachments:
         settled(api)
 
     def plug(self) -> float:
-        """Attachments a second, from the first request until all of them are ``Attached/UP``."""
+        """Attachments a second, from the first request until all of them are plugged."""
         plugs = [
             request("POST", f"{self._networks[n % len(self._networks)]}/attachments", {"attachment": form})
             for n, form in enumerate(self._forms)
@@ -56,7 +52,7 @@ class Attachments:
 
         def plug() -> None:
             drive(self._api, plugs, _CONNECTIONS, 202, answers)
-            self._wait(lambda seen: all(one["status"] == "Attached/UP" for one in seen))
+            self._wait(lambda seen: all(one["status"].startswith(self._plugged) for one in seen))
 
         took = timed(plug)
         made = [json.loads(answers[place])["attachment"] for place in range(len(plugs))]
@@ -87,6 +83,12 @@ class Attachments:
                 if time.monotonic() > deadline:
                     raise SystemExit(f"not within 120 s: {seen}")
                 time.sleep(0.01)
+
+
+def veths(api: Path, guests: str, prefix: str, networks: int, attachments: int) -> Attachments:
+    """That many veths, whose far ends are in namespace ``guests``, until they are up."""
+    ends = [{"create": "veth", "netns": guests, "ifname": f"{prefix}{n}"} for n in range(attachments)]
+    return Attachments(api, ends, prefix, networks, "Attached/UP")
 
 
 class Bare:
@@ -140,7 +142,7 @@ def main() -> None:
         daemon("linuxbridge", Path(work), namespace="host"),
     ):
         before = run("ip", "-n", "host", "-o", "link")
-        ours = Attachments(Path(work, "api.sock"), "guests", "vif", asked.networks, asked.attachments)
+        ours = veths(Path(work, "api.sock"), "guests", "vif", asked.networks, asked.attachments)
         bare = Bare(asked.networks, asked.attachments)
         plugged, unplugged, made, removed = in_turns(
             ours.plug, ours.unplug, bare.make, bare.remove, rounds=asked.rounds

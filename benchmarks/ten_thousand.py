@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from attaching import Attaching
-from attachments import Attachments
+from attachments import veths
 from blocked import listener
 from common import Finding, arguments, ask, drive, finish, in_turns, median, metrics, request, send, settled
 
@@ -136,12 +136,12 @@ def compared(small: Place, large: Place, plugin: str, ports: int, rounds: int) -
     question.ask("one attach, idle", lambda place: attaching[place.name].asked_for() * 1000, 30)
     question.ask("late device there → Attached", lambda place: attaching[place.name].late() * 1000, 30)
 
-    veths = {place.name: Attachments(place.api, place.guests, place.name[0], 50, 1000) for place in both}
+    thousands = {place.name: veths(place.api, place.guests, place.name[0], 50, 1000) for place in both}
     gone: dict[str, list[float]] = {place.name: [] for place in both}
 
     def plug(place: Place) -> float:
-        rate = veths[place.name].plug()
-        gone[place.name].append(1000 / veths[place.name].unplug())
+        rate = thousands[place.name].plug()
+        gone[place.name].append(1000 / thousands[place.name].unplug())
         return 1000 / rate
 
     question.ask("1,000 veths asked for → Attached/UP", plug)
