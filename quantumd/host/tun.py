@@ -9,6 +9,8 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from attrs import frozen
+
 _TUNSETIFF = 0x400454CA
 _TUNSETPERSIST = 0x400454CB
 _TUNSETOWNER = 0x400454CC
@@ -21,6 +23,7 @@ _IFF_NO_PI = 0x1000
 _IFF_TUN_EXCL = 0x8000
 
 _DEVICE = "/dev/net/tun"
+_NO_TAPS = "the kernel has none; try 'modprobe tun' and restart quantumd."
 
 
 class TapUnsupported(OSError):
@@ -45,17 +48,27 @@ class Tap:
         fcntl.ioctl(self._descriptor, _TUNSETPERSIST, 1)
 
 
-def features() -> tuple[bool, bool]:
-    """Whether the kernel has tap devices, and such with several queues. Makes none."""
+@frozen
+class Taps:
+    """What taps can be made: such with several queues, too, or none, and why."""
+
+    multi_queue: bool = True
+    why_none: str = ""
+
+
+def features() -> Taps:
+    """What taps can be made here. Makes none."""
     try:
         descriptor = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    except PermissionError:
+        return Taps(False, f"quantumd may not open {_DEVICE}: give its user access to it and restart quantumd.")
     except OSError:
-        return False, False
+        return Taps(False, _NO_TAPS)
     try:
         known = _features(descriptor)
     finally:
         os.close(descriptor)
-    return bool(known & _IFF_TAP), bool(known & _IFF_MULTI_QUEUE)
+    return Taps(bool(known & _IFF_MULTI_QUEUE), "" if known & _IFF_TAP else _NO_TAPS)
 
 
 def _features(descriptor: int) -> int:

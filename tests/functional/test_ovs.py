@@ -252,6 +252,16 @@ class LateTests(OvsCase):
         self.assertNotIn("altname", self.host.ip("link show mine0"))
         self.assertEqual(index, self.host.links()["mine0"])
 
+    def test_two_names(self) -> None:
+        """A device is one device, whichever of its names it is asked for by."""
+        self.device("mine0")
+        self.host.ip("link property add dev mine0 altname other0")
+        network = self.network()
+        self.plug(network, "vm", device={"name": "mine0"})
+        self.plug(network, "other", device={"name": "other0"}, status=423)
+        # An attachment's id is no name of a device here.
+        self.assertEqual("InProgress", self.plug(network, "mine0", wait=1)["status"])
+
     def test_named_goes_and_comes_back(self) -> None:
         """A device that is removed and made again is a port again, and carries frames: the switch has the new one."""
         guest, peer = self.lab.namespace(), self.lab.namespace()

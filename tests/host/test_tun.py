@@ -37,6 +37,18 @@ class TapTests(SynchronousTestCase):
         assert isinstance(found.detail, parse.TunDetail)
         return found.detail
 
+    def test_what_can_be_made(self) -> None:
+        """Where there are none, it is said why: the kernel has none, or nobody lets us."""
+        self.assertEqual("", tun.features().why_none)
+        self.patch(tun, "_DEVICE", "/nonexistent/tun")
+        self.assertIn("modprobe tun", tun.features().why_none)
+
+        def refuse(*_: object) -> int:
+            raise PermissionError(13, "Permission denied")
+
+        self.patch(os, "open", refuse)
+        self.assertIn("quantumd may not open /nonexistent/tun", tun.features().why_none)
+
     def test_owned(self) -> None:
         """A tap belongs to whom it was made for, and outlives its maker."""
         self.make("tap0", uid=1234)

@@ -117,7 +117,7 @@ class JudgeTests(SynchronousTestCase):
 
     def test_what_the_kernel_lacks(self) -> None:
         """It is refused at once, with what to do about it."""
-        self.features = Features(vlan=False, vxlan=False, veth=False, tap=False)
+        self.features = Features(vlan=False, vxlan=False, veth=False, no_tap="try 'modprobe tun'.")
         veth = Form(id="v", device=Device(create="veth", netns="vm", ifname="eth0"))
         for form, module in (
             (uplink("u", "eth1", 7), "8021q"),

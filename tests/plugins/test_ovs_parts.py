@@ -153,7 +153,7 @@ class JudgeTests(SynchronousTestCase):
 
     def test_kernel(self) -> None:
         """What the kernel lacks is refused at once, with what to do."""
-        lacking = Features(tap=False, veth=False, multi_queue=False)
+        lacking = Features(no_tap="try 'modprobe tun'.", veth=False, multi_queue=False)
         for device, word in (
             (Device(create="tap"), "tun"),
             (Device(create="veth", netns="n", ifname="e"), "veth"),

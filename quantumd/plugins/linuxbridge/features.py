@@ -22,12 +22,12 @@ class CannotRun(Exception):
 @frozen
 class Features:
     """Which parts of the contract this kernel has; and whether ``br_netfilter`` has the host's iptables look at, and
-    maybe drop, what goes from guest to guest."""
+    maybe drop, what goes from guest to guest. ``no_tap``: why there are no taps."""
 
     vlan: bool = True
     vxlan: bool = True
     veth: bool = True
-    tap: bool = True
+    no_tap: str = ""
     multi_queue: bool = True
     altnames: bool = True
     br_netfilter: bool = False
@@ -46,13 +46,13 @@ def probe(rtnl: Rtnl) -> Features:
     has = {kind: reply.errno != errno.EOPNOTSUPP for kind, reply in zip(kinds, replies, strict=True)}
     if not has["bridge"]:
         raise CannotRun("This kernel has no bridges: try 'modprobe bridge', or another plugin.")
-    tap, multi_queue = tun.features()
+    taps = tun.features()
     return Features(
         vlan=has["vlan"],
         vxlan=has["vxlan"],
         veth=has["veth"],
-        tap=tap,
-        multi_queue=multi_queue,
+        no_tap=taps.why_none,
+        multi_queue=taps.multi_queue,
         altnames=altname.errno != errno.EOPNOTSUPP,
         br_netfilter=_br_netfilter(),
     )

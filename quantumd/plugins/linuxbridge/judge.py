@@ -62,7 +62,7 @@ def _judge_attachment(
         data = recorded_namespace(attachment.form)
     if role is Role.FOREIGN:
         _guard(attachment, view)
-        _check_device(state, attachment, view)
+        check_device(state, attachment, view, True)
         if attachment.form.device is None and ifname_problem(attachment.id) is None:
             data["device"] = attachment.id
     else:
@@ -74,13 +74,13 @@ def _judge_attachment(
 
 def _check_kernel(form: Form, role: Role, features: Features) -> None:
     lacking = {
-        Role.TAP: (features.tap, "taps", "tun"),
         Role.VETH: (features.veth, "veth pairs", "veth"),
         Role.VLAN: (features.vlan, "802.1Q VLANs", "8021q"),
         Role.TUNNEL: (features.vxlan, "VXLAN", "vxlan"),
-        Role.FOREIGN: (True, "", ""),
     }
-    has, what, module = lacking[role]
+    if role is Role.TAP and features.no_tap:
+        raise PluginFault(f"There are no taps: {features.no_tap}")
+    has, what, module = lacking.get(role, (True, "", ""))
     if not has:
         raise PluginFault(f"This kernel has no {what}: try 'modprobe {module}' and restart quantumd.")
     if form.device is not None and form.device.multi_queue and not features.multi_queue:
@@ -152,15 +152,17 @@ def reserved_for_the_host(attachment: Attachment, link: Link) -> str | None:
     )
 
 
-def _check_device(state: State, attachment: Attachment, view: HostView) -> None:
-    """Refuse a device that another attachment has under another of its names, as far as can be seen now."""
+def check_device(state: State, attachment: Attachment, view: HostView, ids_are_names: bool) -> None:
+    """Refuse a device that another attachment has under another of its names, as far as can be seen now.
+    ``ids_are_names``: an attachment that names no device has the one of which its id is a name."""
     link = view.find((attachment.form.device.name if attachment.form.device else None) or attachment.id)
     if link is None:
         return
     others = [state.plugged(ident) for ident in marks(link)]
     for name in (link.name, *link.altnames):
         others += state.holders(("device", name, None))
-        others += (other for other in state.holders(("id", name)) if not (other.form.device or other.form.tunnel))
+        if ids_are_names:
+            others += (other for other in state.holders(("id", name)) if not (other.form.device or other.form.tunnel))
     if any(other is not None and not other.going and other.port_id != attachment.port_id for other in others):
         raise AlreadyAttached(f"Another attachment has device {link.name!r} already; unplug it there first.")
 

@@ -268,7 +268,7 @@ def _capabilities(features: Features) -> Capabilities:
     }
     if features.vxlan:
         types["tunnel"] = "a VXLAN tunnel that extends the network to another site"
-    made = {"tap": features.tap, "veth": features.veth}
+    made = {"tap": not features.no_tap, "veth": features.veth}
     return Capabilities(
         network_options={"type": "object", "properties": {"mtu": _MTU}, "additionalProperties": False},
         attachment_types=types,

@@ -19,10 +19,10 @@ class CannotRun(Exception):
 
 @frozen
 class Features:
-    """Which kinds of devices can be made, and whether devices can have altnames."""
+    """Which kinds of devices can be made, and whether devices can have altnames; ``no_tap``: why there are no taps."""
 
     veth: bool = True
-    tap: bool = True
+    no_tap: str = ""
     multi_queue: bool = True
     altnames: bool = True
 
@@ -36,5 +36,10 @@ def probe(rtnl: Rtnl) -> Features:
     altname = rtnl.one(messages.set_altname(_NO_DEVICE, "quantum-probe"))
     if errno.EPERM in (veth.errno, altname.errno):
         raise CannotRun("The ovs plugin makes devices for guests: run it as root or with CAP_NET_ADMIN.")
-    tap, multi_queue = tun.features()
-    return Features(veth.errno != errno.EOPNOTSUPP, tap, multi_queue, altname.errno != errno.EOPNOTSUPP)
+    taps = tun.features()
+    return Features(
+        veth=veth.errno != errno.EOPNOTSUPP,
+        no_tap=taps.why_none,
+        multi_queue=taps.multi_queue,
+        altnames=altname.errno != errno.EOPNOTSUPP,
+    )

@@ -11,7 +11,7 @@ from quantumd.core.model import Attachment, Form, Json, Network
 from quantumd.core.names import derived
 from quantumd.core.state import State
 from quantumd.host.netlink.parse import Link
-from quantumd.plugins.linuxbridge.judge import cut_off, recorded_namespace
+from quantumd.plugins.linuxbridge.judge import check_device, cut_off, recorded_namespace
 from quantumd.plugins.linuxbridge.marks import made_here, marks
 from quantumd.plugins.linuxbridge.terms import local_of, remote_of
 from quantumd.plugins.linuxbridge.view import HostView
@@ -73,6 +73,8 @@ def _judge_attachment(
     if role is Role.TUNNEL:
         _check_tunnel(form)
     _guard(form, role, view, switch)
+    if role is Role.NAMED:
+        check_device(state, attachment, view, False)
     if role in (Role.BOUND, Role.NAMED):
         return {}
     data: dict[str, object] = {}
@@ -118,10 +120,10 @@ def _is_ours(switch: Switch | None, name: str, port_id: str) -> bool:
 
 
 def _check_kernel(form: Form, role: Role, features: Features) -> None:
-    lacking = {Role.TAP: (features.tap, "taps", "tun"), Role.VETH: (features.veth, "veth pairs", "veth")}
-    has, what, module = lacking.get(role, (True, "", ""))
-    if not has:
-        raise PluginFault(f"This kernel has no {what}: try 'modprobe {module}' and restart quantumd.")
+    if role is Role.TAP and features.no_tap:
+        raise PluginFault(f"There are no taps: {features.no_tap}")
+    if role is Role.VETH and not features.veth:
+        raise PluginFault("This kernel has no veth pairs: try 'modprobe veth' and restart quantumd.")
     if form.device is not None and form.device.multi_queue and not features.multi_queue:
         raise PluginFault("This kernel has no multi-queue taps; leave multi_queue out.")
 

@@ -339,7 +339,7 @@ def _ensured(switch: Switch, network: Network) -> Outcome:
 
 
 def _capabilities(features: Features) -> Capabilities:
-    made = {"tap": features.tap, "veth": features.veth, "internal": True}
+    made = {"tap": not features.no_tap, "veth": features.veth, "internal": True}
     return Capabilities(
         network_options=_OPTIONS,
         attachment_types={
