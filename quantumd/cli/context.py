@@ -45,7 +45,7 @@ class Context:
         wait, timeout = getattr(args, "wait", False), getattr(args, "timeout", None)
         if timeout is not None and not wait:
             raise WrongUsage("--timeout goes with --wait only")
-        return cls(api, output, Waiter(api, Patience(timeout)) if wait else None)
+        return cls(api, output, Waiter(api, Patience(timeout), output.remark) if wait else None)
 
     def change(
         self, change: Change, where: Callable[[Resource], str], show: Callable[[Resource], Iterable[str]]
@@ -71,7 +71,7 @@ class Context:
 
     def _send(self, change: Change) -> Resource:
         body = None if change.body is None else {change.kind: change.body}
-        wait = self._waiter.seconds() if self._waiter is not None else None
+        wait = self._waiter.seconds(change.method == "DELETE") if self._waiter is not None else None
         resource: Resource = self.api.request(change.method, change.path, body, wait=wait).part(change.kind)
         return resource
 

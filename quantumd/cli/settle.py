@@ -11,6 +11,8 @@ from quantumd.cli.errors import CommandFailed, Refused, Unreachable
 from quantumd.cli.terms import DELETED, LEAVING, UNSETTLED
 
 _LEAST_ROUND = 0.5
+#: Seconds after which it is told what is waited for: what comes at all comes sooner.
+_FIRST_ROUND = 2
 
 Resource = Mapping[str, Any]
 
@@ -33,19 +35,32 @@ class Patience:
 class Waiter:
     """Waits for resources of the API to settle."""
 
-    def __init__(self, api: Client, patience: Patience, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        api: Client,
+        patience: Patience,
+        tell: Callable[[str], None],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._api = api
         self._patience = patience
+        self._tell = tell
         self._sleep = sleep
 
-    def seconds(self) -> int | None:
+    def seconds(self, removes: bool) -> int | None:
         """What to put into ``Prefer: wait=`` of the request that changes something; None where time is up."""
-        return self._patience.next_round() or None
+        seconds = self._patience.next_round()
+        return (seconds if removes else min(seconds, _FIRST_ROUND)) or None
 
     def applied(self, kind: str, path: str, resource: Resource) -> Resource:
-        """Wait until a resource that is to stay is Active, Attached or Failed, and give it back as it then is."""
-        ident = resource.get("id")
+        """Wait until a resource that is to stay is Active, Attached or Failed, and give it back as it then is. Tells
+        what it waits for, where that is known."""
+        ident, told = resource.get("id"), None
         while resource.get("status") in UNSETTLED:
+            awaited = (resource.get("plugin") or {}).get("waiting_for")
+            if awaited is not None and awaited != told:
+                told = awaited
+                self._tell(f"{kind} {ident} waits for {awaited}")
             latest = self._next(kind, path, resource)
             if latest is None or latest.get("id") != ident or latest.get("status") in LEAVING:
                 raise CommandFailed("Gone", f"the {kind} {ident} was taken away again while it was waited for")

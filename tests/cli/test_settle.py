@@ -68,7 +68,8 @@ class WaiterTests(SynchronousTestCase):
         self.clock = Clock()
         self.script = Script(self.clock, answers, takes)
         patience = Patience(seconds, self.clock)
-        return Waiter(cast(Client, self.script), patience, self.clock.sleep)
+        self.told: list[str] = []
+        return Waiter(cast(Client, self.script), patience, self.told.append, self.clock.sleep)
 
     def test_settled_at_once(self) -> None:
         """What has settled is not asked for again."""
@@ -82,6 +83,18 @@ class WaiterTests(SynchronousTestCase):
         waiter = self.waiter([resource("InProgress"), resource("InProgress"), resource("Active")])
         self.assertEqual(waiter.applied("network", "/", resource("InProgress")), resource("Active"))
         self.assertEqual(self.script.waits, [60, 60, 60])
+
+    def test_what_is_waited_for(self) -> None:
+        """It is told once, and again when it is something else."""
+        waits = [{**resource("InProgress"), "plugin": {"waiting_for": what}} for what in ("device a", "device b")]
+        waiter = self.waiter([waits[0], waits[1], resource("Attached/UP")])
+        waiter.applied("attachment", "/", waits[0])
+        self.assertEqual(["attachment x waits for device a", "attachment x waits for device b"], self.told)
+
+    def test_first_wait(self) -> None:
+        """The request itself waits for a little only, so that this can be told; a removal has nothing to tell."""
+        self.assertEqual([2, 60], [self.waiter([]).seconds(removes) for removes in (False, True)])
+        self.assertEqual(1, self.waiter([], seconds=0.5).seconds(False))
 
     def test_no_busy_loop(self) -> None:
         """A daemon behind something that swallows the wish to wait is asked twice a second, not more often."""
@@ -143,8 +156,8 @@ class WaitTests(CliCase):
         self.api.rounds = 2
         self.patch_sleep()
         self.assertIn("Active", self.done("network create blue --wait").out)
-        for request in self.api.requests:
-            self.assertEqual(request.headers["prefer"], "wait=60")
+        waits = [request.headers["prefer"] for request in self.api.requests]
+        self.assertEqual(["wait=2", "wait=60", "wait=60"], waits)
 
     def test_failed(self) -> None:
         """A change that failed is printed, its fault is told, and the status is 1."""
