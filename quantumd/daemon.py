@@ -69,13 +69,13 @@ class Daemon(Service):
 
     def startService(self) -> None:
         """Begin to start: the state, the plugin, and only then the sockets."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._failed)
 
     def stopService(self) -> Deferred[None]:
         """Stop in the opposite order; what was begun is finished. Fires within 5 s."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _start(self) -> None:
@@ -169,7 +169,7 @@ class Daemon(Service):
 
 def _no_matter_if_cancelled(reason: Failure) -> None:
     """The daemon stops before it was ready."""
-    reason.trap(CancelledError)  # type: ignore[no-untyped-call]
+    reason.trap(CancelledError)
 
 
 def _no_audit(_: bytes) -> None:

@@ -38,7 +38,7 @@ class _Address:
 def make_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     """The endpoint that the text describes, or ConfigError. Nothing listens yet."""
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)  # type: ignore[no-untyped-call]
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
         address = _parse(text)
         if address.kind in _ANYWHERE and not 0 <= int(address.first) <= 65535:
             raise ValueError("a TCP port is from 0 to 65535")

@@ -39,7 +39,7 @@ class Options(UsageOptions):
     optFlags = [["purge", None, "Take everything that quantumd made off this host, and end"]]
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self["listen"] = []
 
     def opt_listen(self, endpoint: str) -> None:
@@ -110,7 +110,7 @@ class _Purge(Service):
         """Begin when the reactor runs, and end the process when it is done: it may be done at once."""
         from twisted.internet import reactor
 
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         reactor.callWhenRunning(self._begin)
 
     def _begin(self) -> None:

@@ -81,7 +81,7 @@ class Peer:
 
     @property
     def _socket(self) -> socket.socket:
-        handle: socket.socket = self._transport.getHandle()  # type: ignore[attr-defined]
+        handle: socket.socket = self._transport.getHandle()  # type: ignore[attr-defined]  # sockets have it
         return handle
 
 

@@ -188,7 +188,7 @@ class App:
 
     def _add(self, route: Route) -> None:
         handler = partial(self._judge, route)
-        handler.__name__ = route.name  # type: ignore[attr-defined]
+        handler.__name__ = route.name  # type: ignore[attr-defined]  # Klein wants it
         self.klein.route(route.path, methods=[route.method], endpoint=route.name)(handler)
 
     def _judge(self, route: Route, request: ApiRequest, **ids: str) -> bytes | Coroutine[Any, Any, bytes]:

@@ -38,7 +38,7 @@ class ApiSite(HTTPFactory):
     Requests go to the application at once, and not through a tree of resources: there is one router, and it is Klein's.
     """
 
-    protocol = ApiChannel  # type: ignore[assignment]
+    protocol = ApiChannel  # type: ignore[assignment]  # Site names its own channel
     noisy = False  # the daemon says itself where it listens, in one line
 
     def __init__(

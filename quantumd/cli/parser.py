@@ -58,7 +58,7 @@ class _Parser(argparse.ArgumentParser):
     would not be understood; with the options first there is nothing to give away.
     """
 
-    def parse_known_args(  # type: ignore[override]
+    def parse_known_args(  # type: ignore[override]  # argparse has overloads
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse, as the base class does."""

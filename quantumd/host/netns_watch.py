@@ -34,14 +34,14 @@ class NamespaceWatch:
         self._reactor = reactor
         self._changed = changed
         self._directory = directory
-        self._inotify = INotify(reactor)  # type: ignore[no-untyped-call]
+        self._inotify = INotify(reactor)
         self._looking: dict[str, Any] = {}
         self._running = False
 
     def start(self) -> None:
         """Begin to watch. What is there already is not told."""
         self._running = True
-        self._inotify.startReading()  # type: ignore[no-untyped-call]
+        self._inotify.startReading()
         parent = str(Path(self._directory).parent)
         self._watch(parent, IN_CREATE | IN_MOVED_TO, self._in_parent)
         self._watch_directory()
@@ -52,12 +52,12 @@ class NamespaceWatch:
         for call in self._looking.values():
             call.cancel()
         self._looking.clear()
-        self._inotify.stopReading()  # type: ignore[no-untyped-call]
+        self._inotify.stopReading()
         # Nothing else closes its descriptor, of which a user has 128.
-        self._inotify.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
+        self._inotify.connectionLost(Failure(ConnectionDone()))
 
     def _watch(self, path: str, mask: int, callback: Callable[[object, FilePath[bytes], int], None]) -> None:
-        self._inotify.watch(FilePath(path), mask, callbacks=[callback])  # type: ignore[no-untyped-call]
+        self._inotify.watch(FilePath(path), mask, callbacks=[callback])
 
     def _watch_directory(self) -> bool:
         mask = IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF

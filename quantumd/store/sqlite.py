@@ -69,7 +69,7 @@ class WorkerThread:
             try:
                 result = work()
             except BaseException:
-                self._reactor.callFromThread(done.errback, Failure())  # type: ignore[no-untyped-call]
+                self._reactor.callFromThread(done.errback, Failure())
             else:
                 self._reactor.callFromThread(done.callback, result)
 
@@ -115,7 +115,7 @@ class SQLiteStore(GroupCommitStore):
         """See IStateStore."""
 
         def failed(reason: Failure) -> NoReturn:
-            reason.trap(StoreError)  # type: ignore[no-untyped-call]
+            reason.trap(StoreError)
             raise ServiceUnavailable(f"The state cannot be copied ({reason.getErrorMessage()}); see to its disk.")
 
         return self._worker.run(self._database.serialize).addErrback(failed)

@@ -46,7 +46,7 @@ LINK_LOCAL_GROUPS: Program = (
 )
 
 
-class _BpfFilter(nlmsg):  # type: ignore[misc]
+class _BpfFilter(nlmsg):  # type: ignore[misc]  # pyroute2 has no types
     fields = tcmsg.fields
     nla_map = (("TCA_UNSPEC", "none"), ("TCA_KIND", "asciiz"), ("TCA_OPTIONS", "bpf"))
 

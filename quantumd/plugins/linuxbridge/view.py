@@ -39,6 +39,9 @@ class HostView:
     """Devices by index and name, and which of them the host itself depends on."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self.links: dict[int, Link] = {}
         self._names: dict[str, int] = {}
         self._addresses: dict[int, set[IpAddress]] = {}
@@ -60,7 +63,7 @@ class HostView:
 
     def replace(self, snapshot: Snapshot) -> None:
         """Begin anew from a dump."""
-        self.__init__()  # type: ignore[misc]
+        self._begin()
         for link in snapshot.links:
             self._put(link)
         for address in snapshot.addresses:
