@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import assert_never
 
 from quantumd.core.changes import Detach, Done, Failed, Outcome, RemoveLeftover, RemoveNetwork, RemovePort
@@ -20,6 +21,10 @@ from quantumd.plugins.linuxbridge.facts import Facts, gather
 from quantumd.plugins.linuxbridge.look import bridge_of_network
 from quantumd.plugins.linuxbridge.marks import describe, made_here, marks, network_ident, owners, temporary
 from quantumd.plugins.linuxbridge.terms import Plug, Role, names_of, plug_of, remote_of
+
+#: How many bridges go together. The kernel waits for each, and lets nobody change any device of the machine meanwhile:
+#: so many take half a second, and then it is others' turn.
+_BRIDGES = 20
 
 Removal = Detach | RemovePort | RemoveNetwork | RemoveLeftover
 
@@ -132,7 +137,10 @@ class _Removing:
                 self._outcomes[place] = Failed(f"The {describe(link)} is not let go of: {reply.reason}.")
 
     def _remove_devices(self) -> None:
-        for index, reply in delete_links(self._rtnl, self._doomed).items():
+        bridges = [index for index in self._doomed if self._facts.links[index].kind == "bridge"]
+        others = self._doomed.keys() - set(bridges)
+        pieces = [bridges[start : start + _BRIDGES] for start in range(0, len(bridges), _BRIDGES)]
+        for index, reply in chain.from_iterable(delete_links(self._rtnl, some).items() for some in (others, *pieces)):
             for place in self._doomed[index] if not reply.ok else ():
                 link = self._facts.links[index]
                 self._outcomes[place] = Failed(f"The {describe(link)} is not removed: {reply.reason}.")
