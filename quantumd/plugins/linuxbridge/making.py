@@ -118,9 +118,9 @@ def _create(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
     for item in going:
         making, name = item.making, temporary(item.making.ident)
         if isinstance(making.create, TapPlan):
-            chain = [messages.set_link(name, mtu=making.create.mtu)]
+            chain = [messages.set_link(name, alias=making.alias, mtu=making.create.mtu)]
         else:
-            chain = [making.create]
+            chain = [making.create, messages.set_link(name, alias=making.alias)]
         if altnames:
             chain.append(messages.set_altname(name, MARK + making.ident))
         chains.append([*chain, messages.get_link(name)])
@@ -159,8 +159,7 @@ def _plug(rtnl: Rtnl, items: list[_Item]) -> None:
     for item in going:
         assert item.link is not None
         master = item.making.master or None
-        name, alias = item.making.name, item.making.alias
-        chain = [messages.set_link(item.link.index, name=name, alias=alias, master=master, up=True)]
+        chain = [messages.set_link(item.link.index, name=item.making.name, master=master, up=True)]
         if item.making.isolated:
             chain.append(messages.set_isolated(item.link.index, True))
         chains.append(chain)
@@ -187,14 +186,7 @@ def _finish(rtnl: Rtnl, items: list[_Item]) -> None:
     for item in _going_well(items):
         if item.link is not None:
             making, flags = item.making, item.link.flags | IFF_UP
-            item.link = evolve(
-                item.link,
-                name=making.name,
-                alias=making.alias,
-                master=making.master,
-                flags=flags,
-                isolated=making.isolated,
-            )
+            item.link = evolve(item.link, name=making.name, master=making.master, flags=flags, isolated=making.isolated)
 
 
 def _set_up_inner_ends(items: list[_Item]) -> None:
