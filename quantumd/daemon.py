@@ -22,6 +22,7 @@ from quantumd.auditfile import AuditError, AuditFile
 from quantumd.config import Settings
 from quantumd.core.intent import Limits
 from quantumd.garbage import Garbage
+from quantumd.heap import keep_little
 from quantumd.interfaces import INetworkPlugin
 from quantumd.listening import ListenError, listen
 from quantumd.readiness import Readiness
@@ -80,6 +81,7 @@ class Daemon(Service):
 
     async def _start(self) -> None:
         self._garbage.hold()
+        keep_little()
         await self._store.start()
         site = self._make_site()
         try:

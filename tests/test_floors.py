@@ -27,6 +27,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "auditfile": (),
     "readiness": (),
     "garbage": (),
+    "heap": (),
     "daemon": (
         "core",
         "interfaces",
@@ -39,6 +40,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "auditfile",
         "readiness",
         "garbage",
+        "heap",
     ),
     "purge": ("core", "interfaces"),
     "tap": ("interfaces", "store", "config", "listening", "daemon", "purge"),
