@@ -54,6 +54,11 @@ class Seen:
 ABSENT = Seen(present=False)
 
 
+def same(report: Json, before: Json) -> Json:
+    """The report or, where it says the same, the one before, so that there are not two of each of ten thousand."""
+    return before if before == report else report
+
+
 @frozen
 class Observed:
     """What the host shows. A key that is missing is :data:`ABSENT`. Leftovers are looked for when everything is."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from attrs import evolve
@@ -152,9 +152,17 @@ class Rtnl:
         """Look devices up by index, name or altname. None: there is no such device."""
         return [read_link(reply) for reply in self.batch([messages.get_link(device) for device in devices])]
 
-    def all_links(self) -> list[parse.Link]:
-        """All devices of the namespace."""
-        return self.dump(messages.dump_links(), parse.link)
+    def all_links(self, known: Mapping[int, parse.Link] | None = None) -> list[parse.Link]:
+        """All devices of the namespace. One that is as it is ``known``, by its index, is that very object: there may be
+        ten thousand, and then there are not twice as many."""
+        held = known or {}
+
+        def link(message: Message) -> parse.Link | None:
+            found = parse.link(message)
+            before = held.get(found.index) if found is not None else None
+            return before if before == found else found
+
+        return self.dump(messages.dump_links(), link)
 
     def members(self, group: int) -> set[int]:
         """The indexes of the devices in that link group."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from attrs import field, frozen
 
@@ -44,18 +44,23 @@ class Facts:
 
 
 def gather(
-    rtnl: Rtnl, devices: Collection[Device] | None, places: Iterable[Place] = (), altnames: bool = True
+    rtnl: Rtnl,
+    devices: Collection[Device] | None,
+    places: Iterable[Place] = (),
+    altnames: bool = True,
+    known: Mapping[int, Link] | None = None,
 ) -> Facts:
     """Look at the devices with these names or indexes (None: at all) and what they are in, and at the namespaces.
+    ``known`` is as for :meth:`.Rtnl.all_links`.
 
     One system call or two for all the devices together.
     """
     if devices is None:
-        found = rtnl.all_links()
+        found = rtnl.all_links(known)
     else:
         found = [link for link in rtnl.links(devices) if link is not None]
-        known = {link.index for link in found}
-        masters = {link.master for link in found if link.master} - known
+        looked_at = {link.index for link in found}
+        masters = {link.master for link in found if link.master} - looked_at
         found.extend(link for link in rtnl.links(masters) if link is not None)
     facts = Facts(altnames)
     for link in found:

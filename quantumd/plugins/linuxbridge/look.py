@@ -8,7 +8,7 @@ from typing import Any
 from quantumd.core.changes import Leftover
 from quantumd.core.model import Network
 from quantumd.core.names import MARK
-from quantumd.core.plan import Seen
+from quantumd.core.plan import Seen, same
 from quantumd.core.state import State
 from quantumd.host.netlink.parse import IFF_NOARP, BridgeDetail, Link, VlanDetail
 from quantumd.plugins.linuxbridge.facts import Facts
@@ -92,7 +92,8 @@ def see_plug(facts: Facts, plug: Plug) -> Seen:
     inside = bridge is not None and link.master == bridge.index
     present = plug.role is not Role.FOREIGN or inside or plug.ident in marks(link)
     wrong = tuple(plug_differences(facts, plug, link, inside))
-    return Seen(present, wrong, None, plug_report(plug, link), up=link.running)
+    report = same(plug_report(plug, link), plug.attachment.plugin)
+    return Seen(present, wrong, None, report, up=link.running)
 
 
 def device_of(facts: Facts, plug: Plug) -> Link | None:

@@ -8,6 +8,7 @@ from quantumd.core.model import Attachment, Key, Network, Port
 from quantumd.core.plan import Observed, Seen
 from quantumd.core.state import State
 from quantumd.host.netlink.messages import Device
+from quantumd.host.netlink.parse import Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.plugins.linuxbridge.facts import gather
 from quantumd.plugins.linuxbridge.features import Features
@@ -17,9 +18,10 @@ from quantumd.plugins.linuxbridge.terms import Plug, Role, names_of, plug_of
 
 
 def observe(
-    rtnl: Rtnl, state: State, keys: Collection[Key], everything: bool, features: Features
+    rtnl: Rtnl, state: State, keys: Collection[Key], everything: bool, features: Features, known: Mapping[int, Link]
 ) -> tuple[Observed, Mapping[Key, str]]:
-    """What is there of the records with these keys, and, if they are ``everything``, what is left over.
+    """What is there of the records with these keys, and, if they are ``everything``, what is left over. ``known`` are
+    devices as they were told of last.
 
     :return: what is seen; and for the records that wait for a device by its name or altname, that name
     """
@@ -40,7 +42,7 @@ def observe(
     }
     names.update(name for plug in plugs.values() for name in (*plug.names, temporary(plug.ident)))
     places = {plug.place for plug in plugs.values() if plug.place is not None}
-    facts = gather(rtnl, None if everything else names, places, features.altnames)
+    facts = gather(rtnl, None if everything else names, places, features.altnames, known)
     late: dict[Key, str] = {}
     for network in networks:
         seen[network.key] = see_network(facts, network)

@@ -174,7 +174,8 @@ class LinuxBridgePlugin:
         for key in wanted:
             if key not in self._interests and (record := state.get(key)) is not None:
                 self._interests.watch(key, _interests_of(state, record))
-        observed, late = await self._thread.call(observe, state, wanted, keys is None, self._features)
+        known = self._view.links
+        observed, late = await self._thread.call(observe, state, wanted, keys is None, self._features, known)
         for key in wanted:
             if state.get(key) is None:
                 self._interests.forget(key)

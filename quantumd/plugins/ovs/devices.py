@@ -45,10 +45,17 @@ class Host:
         return bool(self.facts.half_made) and temporary(plug.ident) in self.facts.half_made
 
 
-def look(rtnl: Rtnl, names: Collection[str] | None, plugs: Collection[Plug], altnames: bool) -> Host:
-    """Look at the devices of these names (None: at all), and at the namespaces and inner devices of the plugs."""
+def look(
+    rtnl: Rtnl,
+    names: Collection[str] | None,
+    plugs: Collection[Plug],
+    altnames: bool,
+    known: Mapping[int, Link] | None = None,
+) -> Host:
+    """Look at the devices of these names (None: at all), and at the namespaces and inner devices of the plugs.
+    ``known`` are devices as they were told of last."""
     places = {plug.place for plug in plugs if plug.place is not None}
-    facts = gather(rtnl, names, places, altnames)
+    facts = gather(rtnl, names, places, altnames, known)
     inner: dict[str, Link] = {}
     internals = [plug for plug in plugs if plug.role is Role.INTERNAL]
     for place in {plug.place for plug in internals}:

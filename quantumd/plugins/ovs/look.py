@@ -8,7 +8,7 @@ from typing import Any
 from quantumd.core.changes import Leftover
 from quantumd.core.model import Network
 from quantumd.core.names import MARK
-from quantumd.core.plan import Seen
+from quantumd.core.plan import Seen, same
 from quantumd.core.state import State
 from quantumd.host.netlink.parse import Link
 from quantumd.host.ovsdb.replica import Row
@@ -89,7 +89,7 @@ def see_plug(switch: Switch, host: Host, plug: Plug) -> Seen:
     port = port_of(switch, host, plug)
     link = link_of(switch, host, plug, port)
     marked = switch.marked(plug.ident)
-    report = plug_report(switch, host, plug, port)
+    report = same(plug_report(switch, host, plug, port), plug.attachment.plugin)
     present = bool(marked) or (plug.role in DEVICES and (link is not None or host.is_half_made(plug)))
     waiting = None if present else waits_for(host, plug, port)
     if waiting is None and not present and port is None:

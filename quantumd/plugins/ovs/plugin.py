@@ -240,7 +240,8 @@ class OvsPlugin:
         if keys is None:
             self._interests.keep([*plugs, *(Key(Kind.NETWORK, ident) for ident in state.networks)])
         names = None if keys is None else {name for plug in plugs.values() for name in names_of(switch, plug)}
-        host = await self._thread.call(devices.look, names, list(plugs.values()), self._features.altnames)
+        altnames, known = self._features.altnames, self._view.links
+        host = await self._thread.call(devices.look, names, list(plugs.values()), altnames, known)
         seen: dict[Key, Seen] = {}
         async for several in self._in_slices(records.items()):
             switch = self._backend.present()
