@@ -105,7 +105,7 @@ def drive(
             send_next(connection)
         while selector.get_map():
             for ready, _ in selector.select(1):
-                connection = ready.fileobj  # type: ignore[assignment]
+                connection = ready.fileobj  # type: ignore[assignment]  # nothing but sockets was registered
                 piece = connection.recv(1 << 20)
                 if not piece:
                     raise SystemExit("the daemon closed a connection")

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from quantumd.config import ConfigError
 
 #: The interfaces of these types where none is named, as Twisted has it.
-_ANYWHERE = {"tcp": "0.0.0.0", "tcp6": "::", "ssl": "0.0.0.0"}  # noqa: S104
+_ANYWHERE = {"tcp": "0.0.0.0", "tcp6": "::", "ssl": "0.0.0.0"}  # noqa: S104 - what Twisted takes for none
 
 
 class ListenError(Exception):

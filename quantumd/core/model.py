@@ -42,7 +42,7 @@ class Kind(StrEnum):
     NETWORK = "network"
     PORT = "port"
     ATTACHMENT = "attachment"
-    TOKEN = "token"  # noqa: S105
+    TOKEN = "token"  # noqa: S105 - a kind of record, no secret
     LEFTOVER = "leftover"
 
 

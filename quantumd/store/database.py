@@ -211,7 +211,7 @@ class Database:
                 int(meta["next_event"]),
                 (decode(Token, body) for body in rows("SELECT body FROM tokens")),
             )
-            newest = rows(f"SELECT body FROM events ORDER BY seq DESC LIMIT {KEPT}")  # noqa: S608
+            newest = rows(f"SELECT body FROM events ORDER BY seq DESC LIMIT {KEPT}")  # noqa: S608 - our own number
             events = [decode(Event, body) for body in newest][::-1]
         except (ValueError, KeyError, AssertionError) as error:
             raise _damaged(self._path, str(error)) from error

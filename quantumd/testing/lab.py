@@ -42,7 +42,7 @@ def run(*words: str, stdin: str | None = None) -> str:
 
     :raise CommandFailed: it ended with another status than 0
     """
-    done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+    done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode != 0:
         raise CommandFailed(f"{shlex.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -177,7 +177,7 @@ class Lab:
 
     def process(self, namespace: Namespace, *words: str) -> subprocess.Popen[bytes]:
         """Start a process inside, which is killed at the end if it still runs then."""
-        started = subprocess.Popen(["nsenter", f"--net={namespace.path}", *words])  # noqa: S603, S607
+        started = subprocess.Popen(["nsenter", f"--net={namespace.path}", *words])
         self._stack.callback(self._end, started)
         return started
 

@@ -147,7 +147,7 @@ class OpenVSwitch:
         command = [*inside, program, *words]
         command += ["-vconsole:off", f"--pidfile={self.directory / program}.pid"]
         command += [f"--log-file={self.directory / program}.log"]
-        self._running[program] = subprocess.Popen(command, env=environment)  # noqa: S603
+        self._running[program] = subprocess.Popen(command, env=environment)
 
     def _stop(self, program: str, how: signal.Signals) -> None:
         running = self._running.pop(program, None)

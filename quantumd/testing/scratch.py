@@ -32,7 +32,7 @@ class ScratchFailed(Exception):
 
 def run(*words: str, stdin: str | None = None) -> str:
     """Run a tool and return what it prints; what it prints on failure is the reason of the :class:`ScratchFailed`."""
-    done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ScratchFailed(f"{' '.join(words)}: {done.stderr.strip()}")
     return done.stdout
@@ -60,7 +60,7 @@ def enter(extra_tools: Mapping[str, str] | None = None) -> None:
     unshare = ["unshare", "--net", "--mount", "--fork", "--kill-child"]
     if os.getuid() != 0:
         unshare += ["--user", "--map-root-user"]
-    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode != 0:  # noqa: S603
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode != 0:
         print(
             "This kernel or its policy does not let you make namespaces. Run it as root, or allow it to users: "
             "sysctl kernel.unprivileged_userns_clone=1 (Debian), "
@@ -68,7 +68,7 @@ def enter(extra_tools: Mapping[str, str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
-    again = subprocess.run([*unshare, *sys.orig_argv], env={**os.environ, _INSIDE: "1"}, check=False)  # noqa: S603
+    again = subprocess.run([*unshare, *sys.orig_argv], env={**os.environ, _INSIDE: "1"}, check=False)
     sys.exit(again.returncode)
 
 
@@ -83,7 +83,7 @@ def daemon(plugin: str, work: Path, options: Sequence[str] = (), namespace: str 
     inside = [] if namespace is None else ["nsenter", f"--net={RUN_NETNS}/{namespace}"]
     words = [*inside, *twistd, "-n", "--pidfile", "", "--logfile", str(log), "quantumd", "--plugin", plugin]
     words += ["--state", str(work / "quantumd.sqlite"), "--listen", f"unix:{socket}", *options]
-    process = subprocess.Popen(words)  # noqa: S603
+    process = subprocess.Popen(words)
     client = Client(parse_endpoint(f"unix:{socket}"))
     try:
         deadline = time.monotonic() + 20
