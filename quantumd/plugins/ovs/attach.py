@@ -80,15 +80,17 @@ def names_of(switch: Switch, plug: Plug) -> set[str]:
             return {plug.device}
 
 
-async def attach(tools: Tools, changes: Sequence[Attach], failed: Collection[Key]) -> list[Outcome]:
+async def attach(
+    tools: Tools, changes: Sequence[Attach], failed: Collection[Key], host: Host | None = None
+) -> list[Outcome]:
     """Plug attachments, or plug them as they should be; one outcome for each. ``failed`` are the networks that could
-    not be made in the same batch."""
+    not be made in the same batch; ``host`` is what a look at these attachments has just seen."""
     plugs = [plug_of(change.attachment, change.network) for change in changes]
     attaching = _Attaching(tools, plugs)
     for place, change in enumerate(changes):
         if change.network.key in failed:
             attaching.outcomes[place] = Blocked()
-    return await attaching.run()
+    return await attaching.run(host)
 
 
 class _Attaching:
@@ -98,11 +100,11 @@ class _Attaching:
         self.outcomes: dict[int, Outcome] = {}
         self._host: Host
 
-    async def run(self) -> list[Outcome]:
+    async def run(self, host: Host | None) -> list[Outcome]:
         problem = bridge_problem(self._tools.switch)
         if problem is not None:
             return [self.outcomes.get(place, Failed(f"{problem}.")) for place in range(len(self._plugs))]
-        self._host = await self._tools.look(self._plugs)
+        self._host = host if host is not None else await self._tools.look(self._plugs)
         await self._clean()
         self._sort_out()
         await self._make_devices()

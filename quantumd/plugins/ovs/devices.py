@@ -276,20 +276,12 @@ def take(rtnl: Rtnl, taken: Sequence[Taken], altnames: bool) -> list[str]:
 
     Devices that have these marks so far are let go of: their names, or ids on the switch, went to these.
     """
-    fresh = [one for one in taken if one.mark not in one.link.altnames] if altnames else []
-    marked = zip(fresh, rtnl.links([one.mark for one in fresh]), strict=True)
-    before = {one.mark: link for one, link in marked if link is not None}
-    heard_again = [before[one.mark] for one in fresh if one.filtered and one.mark in before]
-    shield.unshield_userspace_strangers(rtnl, heard_again)
-    chains = []
-    for one in taken:
-        chain = [messages.drop_altname(before[one.mark].index, one.mark)] if one.mark in before else []
-        if altnames and one.mark not in one.link.altnames:
-            chain.append(messages.set_altname(one.link.index, one.mark))
-        if not one.link.up:
-            chain.append(messages.set_link(one.link.index, up=True))
-        chains.append(chain)
-    refused = rtnl.chains(chains)
+    refused = rtnl.chains([_taking(one, altnames) for one in taken])
+    held = [place for place, reply in enumerate(refused) if reply is not None and reply.errno == errno.EEXIST]
+    if held:
+        _free(rtnl, [taken[place] for place in held])
+        again = rtnl.chains([_taking(taken[place], altnames) for place in held])
+        refused = [again[held.index(place)] if place in held else reply for place, reply in enumerate(refused)]
     heard = shield.shield_userspace_strangers(rtnl, [one.link for one in taken if one.filtered])
     return [
         reply.reason
@@ -297,6 +289,22 @@ def take(rtnl: Rtnl, taken: Sequence[Taken], altnames: bool) -> list[str]:
         else (f"the host cannot be kept off it: {heard[one.link.index]}" if one.link.index in heard else "")
         for one, reply in zip(taken, refused, strict=True)
     ]
+
+
+def _taking(one: Taken, altnames: bool) -> list[Request]:
+    chain = []
+    if altnames and one.mark not in one.link.altnames:
+        chain.append(messages.set_altname(one.link.index, one.mark))
+    if not one.link.up:
+        chain.append(messages.set_link(one.link.index, up=True))
+    return chain
+
+
+def _free(rtnl: Rtnl, held: Sequence[Taken]) -> None:
+    """Take marks off the devices that have them."""
+    before = [(one, link) for one, link in zip(held, rtnl.links([one.mark for one in held]), strict=True) if link]
+    shield.unshield_userspace_strangers(rtnl, [link for one, link in before if one.filtered])
+    rtnl.batch([messages.drop_altname(link.index, one.mark) for one, link in before])
 
 
 def let_go(rtnl: Rtnl, idents: Iterable[str], userspace: bool) -> None:

@@ -131,6 +131,8 @@ class OvsPlugin:
         self._state = State()
         # The records that are being plugged now: what becomes of them is looked at when that is done.
         self._busy: set[Key] = set()
+        # What the last look at records that are to be plugged has seen, for the batch that comes of it.
+        self._looked: dict[Key, devices.Host] = {}
         self._running = False
 
     # --- its life
@@ -247,6 +249,10 @@ class OvsPlugin:
             switch = self._backend.present()
             for key, record in several:
                 seen[key] = _see(switch, host, record, plugs.get(key))
+        if keys is None:
+            self._looked.clear()
+        else:
+            self._looked.update((key, host) for key in plugs if not seen[key].in_order and not seen[key].waiting_for)
         found: list[Leftover] = []
         if keys is None:
             async for suspected in self._in_slices(suspects(self._backend.present(), host)):
@@ -313,7 +319,10 @@ class OvsPlugin:
                     failed.add(change.key)
         plugging = [(place, change) for place, change in enumerate(changes) if isinstance(change, Attach)]
         if plugging:
-            plugged = await attach(tools, [change for _, change in plugging], failed)
+            hosts = [self._looked.pop(change.key, None) for _, change in plugging]
+            # What was seen holds for all of them, and nothing was removed since.
+            host = hosts[0] if not removals and all(one is hosts[0] for one in hosts) else None
+            plugged = await attach(tools, [change for _, change in plugging], failed, host)
             outcomes.update(zip([place for place, _ in plugging], plugged, strict=True))
         self._tell_members(changes)
         return [outcomes[place] for place in range(len(changes))]
