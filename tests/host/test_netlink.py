@@ -196,6 +196,9 @@ class LinkTests(Inside):
         index = self.link("p0").index
         mine = {(str(found.address), found.scope) for found in self.rtnl.addresses() if found.index == index}
         self.assertTrue({("192.0.2.1", 0), ("2001:db8::1", 0)} <= mine, mine)
+        self.assertEqual({(str(found.address), found.scope) for found in self.rtnl.addresses(index)}, mine)
+        self.assertEqual({found.index for found in self.rtnl.addresses(index)}, {index})
+        self.assertEqual(self.rtnl.addresses(99_999), [])
         self.assertEqual(self.rtnl.default_routes(), [parse.DefaultRoute((index,))] * 2)
 
 
@@ -221,6 +224,26 @@ class GroupTests(Inside):
         self.assertTrue(all(reply.ok for reply in groups.delete_links(self.rtnl, indexes).values()))
         self.assertEqual(self.link("stranger").group, 78)
         self.assertNotIn("br0", self.host.links())
+
+
+    def test_the_group_is_kept_while_it_works(self) -> None:
+        """All devices are looked at for the first removal only, and again after one that failed."""
+        looks: list[int] = []
+        members = self.rtnl.members
+        self.patch(self.rtnl, "members", lambda group: looks.append(group) or members(group))
+
+        def remove(*others: int) -> dict[int, bool]:
+            self.do(*[messages.create_bridge(f"br{number}", MAC) for number in range(5)])
+            indexes = [index for name, index in self.host.links().items() if name.startswith("br")]
+            return {index: reply.ok for index, reply in groups.delete_links(self.rtnl, [*indexes, *others]).items()}
+
+        self.assertTrue(all([*remove().values(), *remove().values()]))
+        self.assertEqual(len(looks), 1)
+        loopback = self.link("lo").index
+        self.assertEqual([index for index, gone in remove(loopback).items() if not gone], [loopback])
+        self.assertEqual(self.link("lo").group, 0)
+        self.assertTrue(all(remove().values()))
+        self.assertEqual((len(looks), len(set(looks))), (2, 2))
 
 
 class ThreadTests(TestCase):

@@ -275,9 +275,10 @@ def delete_group(group: int) -> Request:
     return _link(_RTM_DELLINK, 0, _u32(_IFLA_GROUP, group))
 
 
-def dump_addresses() -> Request:
-    """Ask for all IP addresses."""
+def dump_addresses(index: int = 0) -> Request:
+    """Ask for the IP addresses of a device, or of all."""
     message = ifaddrmsg()
+    message["index"] = index
     message["family"] = socket.AF_UNSPEC
     return Request(_RTM_GETADDR, NLM_F_DUMP, encode(message))
 

@@ -81,6 +81,8 @@ class Rtnl:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
         self._receiver = Receiver(self._socket)
         self._sequence = 0
+        #: A link group that was seen to be nobody's (see :mod:`quantumd.host.netlink.groups`).
+        self.spare_group: int | None = None
         size = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         # All acknowledgements of a chunk wait in the receive buffer while the kernel works through it.
         self._chunk = max(1, min(_CHUNK_REQUESTS, size // _REPLY_COST))
@@ -169,9 +171,14 @@ class Rtnl:
         found = self.dump(messages.dump_links(), parse.link_group)
         return {index for index, its in found if its == group and index}
 
-    def addresses(self) -> list[parse.Address]:
-        """All IP addresses of the namespace."""
-        return self.dump(messages.dump_addresses(), parse.address)
+    def addresses(self, index: int = 0) -> list[parse.Address]:
+        """The IP addresses of a device, of one that is gone none; without ``index``, all of the namespace."""
+        try:
+            return self.dump(messages.dump_addresses(index), parse.address)
+        except NetlinkError as error:
+            if index and error.errno == errno.ENODEV:
+                return []
+            raise
 
     def default_routes(self) -> list[parse.DefaultRoute]:
         """All unicast default routes, IPv4 and IPv6, of all tables."""

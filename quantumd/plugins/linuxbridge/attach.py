@@ -12,7 +12,7 @@ from quantumd.core.changes import Attach, Blocked, Done, Failed, Outcome, Waitin
 from quantumd.core.model import Key
 from quantumd.host.netlink import messages
 from quantumd.host.netlink.groups import delete_links
-from quantumd.host.netlink.parse import IpAddress, Link
+from quantumd.host.netlink.parse import Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Reply, Request
 from quantumd.host.shield import shield_strangers
@@ -108,14 +108,13 @@ class _Attaching:
     # --- somebody's devices
 
     def _take_foreign(self, jobs: Sequence[Job]) -> None:
-        carrying = self._carrying(jobs)
         taking: list[tuple[Job, Link]] = []
         for job in jobs:
             link = device_of(self._facts, job.plug)
             if link is None:
                 self._outcomes[job.place] = Waiting(f"device {job.plug.device}", plug_report(job.plug, None))
                 continue
-            problem = self._cannot_take(job, link, carrying)
+            problem = self._cannot_take(job, link)
             if problem is not None:
                 self._outcomes[job.place] = Failed(problem)
             else:
@@ -129,16 +128,7 @@ class _Attaching:
             elif refused.errno != errno.ENODEV:  # it has gone again, and its coming back is told
                 self._outcomes[job.place] = Failed(f"The {describe(link)} cannot be plugged: {_reason(refused)}.")
 
-    def _carrying(self, jobs: Sequence[Job]) -> dict[int, list[IpAddress]]:
-        """The host's addresses, by the device that has them."""
-        carrying: dict[int, list[IpAddress]] = {}
-        if any(not job.plug.attachment.form.force for job in jobs):
-            for address in self._rtnl.addresses():
-                if is_host_address(address):
-                    carrying.setdefault(address.index, []).append(address.address)
-        return carrying
-
-    def _cannot_take(self, job: Job, link: Link, carrying: dict[int, list[IpAddress]]) -> str | None:
+    def _cannot_take(self, job: Job, link: Link) -> str | None:
         if link.master == job.bridge.index and job.plug.ident in marks(link):
             return None
         if made_here(link) or marks(link) - {job.plug.ident}:
@@ -152,7 +142,8 @@ class _Attaching:
             return f"{reserved}."
         if link.master or job.plug.attachment.form.force:
             return None
-        why = cuts_off(link.index, carrying.get(link.index, ()), self._context.default_routes)
+        carried = [found.address for found in self._rtnl.addresses(link.index) if is_host_address(found)]
+        why = cuts_off(link.index, carried, self._context.default_routes)
         return cut_off(link, why) + "." if why is not None else None
 
     def _taking(self, job: Job, link: Link) -> list[Request]:
