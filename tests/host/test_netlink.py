@@ -225,7 +225,6 @@ class GroupTests(Inside):
         self.assertEqual(self.link("stranger").group, 78)
         self.assertNotIn("br0", self.host.links())
 
-
     def test_the_group_is_kept_while_it_works(self) -> None:
         """All devices are looked at for the first removal only, and again after one that failed."""
         looks: list[int] = []

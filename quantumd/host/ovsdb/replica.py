@@ -17,6 +17,7 @@ from quantumd.host.ovsdb.schema import Column, Schema
 
 _SLICE = 16
 _NONE: tuple[str, ...] = ()
+_NO_KEYS: frozenset[str] = frozenset()
 
 
 class Row(tuple[Any, ...]):
@@ -220,18 +221,19 @@ class Replica:
         elif before is not None:
             content.rows[table].pop(before.uuid, None)
         for index in self._indexes[table]:
-            old = () if before is None else tuple(index.keys(before))
-            new = () if after is None else tuple(index.keys(after))
+            # Of ten thousand keys, those of a set that is there already cost nothing.
+            old = _NO_KEYS if before is None else frozenset(index.keys(before))
+            new = _NO_KEYS if after is None else frozenset(index.keys(after))
             if old == new:  # mostly: what the switch says of an interface is in no index
                 continue
             entries = content.indexes[table, index.name]
             if before is not None:
-                for key in set(old).difference(new):
+                for key in old - new:
                     rest = tuple(uuid for uuid in entries.get(key, _NONE) if uuid != before.uuid)
                     if rest:
                         entries[key] = rest
                     else:
                         entries.pop(key, None)
             if after is not None:
-                for key in set(new).difference(old):
+                for key in new - old:
                     entries[key] = (*entries.get(key, _NONE), after.uuid)
