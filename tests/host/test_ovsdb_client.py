@@ -42,7 +42,7 @@ MONITORED = Monitored(
     (
         Index("Bridge", "name", lambda row: (row.name,)),
         Index("Port", "name", lambda row: (row.name,)),
-        Index("Bridge", "port", lambda row: row.ports),
+        Index("Bridge", "port", "ports"),
     ),
 )
 

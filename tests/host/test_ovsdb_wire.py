@@ -278,7 +278,7 @@ MONITORED = Monitored(
     {"Box": ("name", "toys", "notes"), "Toy": ("name", "tag", "loud")},
     (
         Index("Toy", "name", lambda row: (row.name,)),
-        Index("Box", "toy", lambda row: row.toys),
+        Index("Box", "toy", "toys"),
         Index("Toy", "tag", lambda row: () if row.tag is None else (str(row.tag),)),
     ),
 )
@@ -339,6 +339,30 @@ class ReplicaTests(SynchronousTestCase):
         self.assertEqual(("ball", None), (gone.before.name, gone.after))
         self.assertIsNone(self.replica.get("Toy", U3))
         self.assertIsNone(self.replica.first("Toy", "name", "ball"))
+
+    def test_many(self) -> None:
+        """A set of any size changes by what is told of it, and the index that it is follows, member by member."""
+        toys = [f"{n:08x}-0000-4000-8000-000000000000" for n in range(300)]
+
+        def change(members: list[str]) -> RowChange:
+            told = ["set", [["uuid", one] for one in members]]
+            (made,) = self.update({"Box": {U1: {"modify": {"toys": told}}}})
+            return made
+
+        for members, gone, there in (
+            (toys, [], {U2, *toys}),
+            ([U2, U3], [U2], {U3, *toys}),
+            ([toys[7], toys[9]], [toys[7], toys[9]], {U3, *toys} - {toys[7], toys[9]}),
+            ([U3, toys[7], *toys[10:]], [U3, *toys[10:]], {*toys[:9]}),
+        ):
+            made = change(members)
+            came = [one for one in members if one not in gone]
+            self.assertEqual([sorted(gone), sorted(came)], [sorted(some) for some in made.members("toys")])
+            self.assertEqual(there, set(made.after.toys))
+            self.assertEqual(there, set(self.replica.keys("Box", "toy")))
+        (made,) = self.update({"Box": {U1: {"delete": None}}})
+        self.assertEqual(({*toys[:9]}, ()), (set(made.members("toys")[0]), made.members("toys")[1]))
+        self.assertEqual([], [*self.replica.keys("Box", "toy")])
 
     def test_shared_key(self) -> None:
         """Rows under one key of an index do not push each other out."""

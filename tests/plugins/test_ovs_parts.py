@@ -278,7 +278,8 @@ class IsolationTests(SynchronousTestCase):
         )
         # One that is moved from bridge to bridge has a row that does not change.
         without = self.database.changed(bridge, ports=tuple(u for u in bridge.ports if u != port.uuid))
-        self.assertEqual(expected, topics(self.database.switch, [RowChange("Bridge", without, bridge)]))
+        moved = RowChange("Bridge", without, bridge, {"ports": (port.uuid,)})
+        self.assertEqual(expected, topics(self.database.switch, [moved]))
 
 
 class RowsTests(SynchronousTestCase):

@@ -17,7 +17,6 @@ from quantumd.host.ovsdb.schema import Column, Schema
 
 _SLICE = 16
 _NONE: tuple[str, ...] = ()
-_NO_KEYS: frozenset[str] = frozenset()
 
 
 class Row(tuple[Any, ...]):
@@ -47,15 +46,27 @@ def _row_class(table: str, columns: Sequence[str]) -> type[Row]:
 
 @frozen
 class RowChange:
-    """One row that came (``before`` is None), changed, or went (``after`` is None)."""
+    """One row that came (``before`` is None), changed, or went (``after`` is None). ``differences`` are those of its
+    columns that are sets: what is in one of the two rows and not in the other."""
 
     table: str
     before: Row | None
     after: Row | None
+    differences: Mapping[str, Collection[Any]] = field(factory=dict)
+
+    def members(self, column: str) -> tuple[Collection[Any], Collection[Any]]:
+        """What went from a column that is a set, and what came: of ten thousand members, just these are looked at."""
+        if self.before is None:
+            return (), () if self.after is None else getattr(self.after, column)
+        held = getattr(self.before, column)
+        if self.after is None:
+            return held, ()
+        difference = self.differences.get(column, ())
+        return [one for one in difference if one in held], [one for one in difference if one not in held]
 
 
-#: The keys under which an index has a row.
-Keys = Callable[[Row], Iterable[str]]
+#: The keys under which an index has a row; or the name of a column, a set, whose members they are.
+Keys = Callable[[Row], Iterable[str]] | str
 
 
 @frozen
@@ -158,7 +169,7 @@ class Replica:
                 yield
                 continue
             table, uuid, update = item
-            self._place(content, table, self._classes[table]((uuid, *update[1])), None)
+            self._place(content, RowChange(table, None, self._classes[table]((uuid, *update[1]))))
         self._content = content
 
     def update(self, updates: Any) -> Generator[None, None, list[RowChange]]:
@@ -170,9 +181,10 @@ class Replica:
                 continue
             table, uuid, update = item
             before = self._content.rows[table].get(uuid)
-            staged.append(RowChange(table, before, self._changed(table, uuid, before, update)))
+            after = self._changed(table, uuid, before, update)
+            staged.append(RowChange(table, before, after, self._differences(table, update)))
         for change in staged:
-            self._place(self._content, change.table, change.after, change.before)
+            self._place(self._content, change)
         return staged
 
     # --- in detail
@@ -215,25 +227,38 @@ class Replica:
             values[place + 1] = columns[place].merge(before[place + 1], difference)
         return self._classes[table](values)
 
-    def _place(self, content: _Content, table: str, after: Row | None, before: Row | None) -> None:
+    def _differences(self, table: str, update: Any) -> dict[str, Collection[Any]]:
+        kind, told = update
+        columns = self._columns[table]
+        return {columns[place].name: what for place, what in told if columns[place].is_set} if kind == "modify" else {}
+
+    def _place(self, content: _Content, change: RowChange) -> None:
+        table, before, after = change.table, change.before, change.after
         if after is not None:
             content.rows[table][after.uuid] = after
         elif before is not None:
             content.rows[table].pop(before.uuid, None)
         for index in self._indexes[table]:
-            # Of ten thousand keys, those of a set that is there already cost nothing.
-            old = _NO_KEYS if before is None else frozenset(index.keys(before))
-            new = _NO_KEYS if after is None else frozenset(index.keys(after))
-            if old == new:  # mostly: what the switch says of an interface is in no index
+            gone, come = _keys(index.keys, change)
+            if not gone and not come:  # mostly: what the switch says of an interface is in no index
                 continue
             entries = content.indexes[table, index.name]
-            if before is not None:
-                for key in old - new:
-                    rest = tuple(uuid for uuid in entries.get(key, _NONE) if uuid != before.uuid)
-                    if rest:
-                        entries[key] = rest
-                    else:
-                        entries.pop(key, None)
-            if after is not None:
-                for key in new - old:
-                    entries[key] = (*entries.get(key, _NONE), after.uuid)
+            for key in gone:
+                assert before is not None, "it was before's"
+                rest = tuple(uuid for uuid in entries.get(key, _NONE) if uuid != before.uuid)
+                if rest:
+                    entries[key] = rest
+                else:
+                    entries.pop(key, None)
+            for key in come:
+                assert after is not None, "it is after's"
+                entries[key] = (*entries.get(key, _NONE), after.uuid)
+
+
+def _keys(keys: Keys, change: RowChange) -> tuple[Collection[str], Collection[str]]:
+    """The keys that a change takes a row from, and those that it gives it."""
+    if isinstance(keys, str):
+        return change.members(keys)
+    old = () if change.before is None else tuple(keys(change.before))
+    new = () if change.after is None else tuple(keys(change.after))
+    return ((), ()) if old == new else ({*old} - {*new}, {*new} - {*old})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from twisted.internet import defer
@@ -328,7 +328,7 @@ def topics(switch: Switch, changes: Sequence[RowChange]) -> set[str]:
                 # That ports come and go is no news of the bridge, but of those that are there after it.
                 if len(rows) == 1 or any(getattr(rows[0], name) != getattr(rows[1], name) for name in _OF_A_BRIDGE):
                     found.update(topic for row in rows for topic in _bridge_topics(row))
-                for uuid in frozenset(rows[0].ports) ^ frozenset(rows[-1].ports):
+                for uuid in chain.from_iterable(change.members("ports")) if len(rows) > 1 else ():
                     port = switch.replica.get("Port", uuid)
                     if port is not None:
                         found |= _port_topics(port, switch.interfaces_of(port))

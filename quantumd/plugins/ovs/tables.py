@@ -48,10 +48,10 @@ MONITORED = Monitored(
     },
     (
         Index("Bridge", "name", lambda row: (row.name,)),
-        Index("Bridge", "port", lambda row: row.ports),
+        Index("Bridge", "port", "ports"),
         Index("Bridge", "uplink", lambda row: _value(row, UPLINK)),
         Index("Port", "name", lambda row: (row.name,)),
-        Index("Port", "interface", lambda row: row.interfaces),
+        Index("Port", "interface", "interfaces"),
         Index("Port", "mark", lambda row: _value(row, PORT)),
         Index("Interface", "name", lambda row: (row.name,)),
         Index("Interface", IFACE_ID, lambda row: _value(row, IFACE_ID)),
