@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from attrs import frozen
 from jsonschema_rs import ValidationError, ValidationErrorKind
-from jsonschema_specifications import REGISTRY
+from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from quantumd.api.keywords import FORMATS, is_integers
@@ -30,6 +30,17 @@ _SEVERAL = ("properties", "patternProperties", "dependentSchemas", "allOf", "pre
 #: Keywords whose schema is asked for members, of which each may be wrong.
 _MEMBERS = ("items", "additionalProperties", "patternProperties")
 _SHOWN = 100
+
+
+def _published(uri: str) -> Resource[Any]:
+    """A schema that json-schema.org publishes. They are read from their files, and hardly ever are they referred to."""
+    from jsonschema_specifications import REGISTRY
+
+    found: Resource[Any] = REGISTRY[uri]
+    return found
+
+
+_REGISTRY: Registry[Any] = Registry(retrieve=_published)  # type: ignore[call-arg]  # its class says it by an alias
 
 
 @frozen
@@ -55,7 +66,7 @@ class Mistake:
 
 def find_mistakes(schema: Json, value: Any, errors: Iterable[ValidationError]) -> list[Mistake]:
     """Where the errors are, in the order of the schema's keywords (the engine has an order of its own)."""
-    root = REGISTRY.resolver_with_root(DRAFT202012.create_resource(schema))
+    root = _REGISTRY.resolver_with_root(DRAFT202012.create_resource(schema))
     seen: dict[object, int] = {}
     return sorted((_locate(schema, root, value, error, seen) for error in errors), key=lambda mistake: mistake.rank)
 

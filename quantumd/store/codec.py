@@ -35,14 +35,18 @@ _converter = make_converter(forbid_extra_keys=True, detailed_validation=False)
 _EMPTY: Json = {}
 
 
-def _shared(value: Any) -> Any:
-    """The value, with one object for all equal texts and for all empty objects, of which records have many: a network's
-    id is in each of its ports, and nobody changes them in place."""
-    if isinstance(value, dict):
-        return {name: _shared(inner) for name, inner in value.items()} if value else _EMPTY
-    if isinstance(value, list):
-        return [_shared(inner) for inner in value]
-    return sys.intern(value) if type(value) is str else value
+def _shared(value: dict[str, Any]) -> Json:
+    """The object, with one text for all equal ones and one object for all empty ones, of which records have many: a
+    network's id is in each of its ports, and nobody changes them in place. The parser has seen to the names."""
+    for name, inner in value.items():
+        kind = type(inner)
+        if kind is str:
+            value[name] = sys.intern(inner)
+        elif kind is dict:
+            value[name] = _shared(inner) if inner else _EMPTY
+        elif kind is list:
+            value[name] = [_shared(one) if type(one) is dict else one for one in inner]
+    return value
 
 
 def _object(value: Any, _: Any) -> Json:

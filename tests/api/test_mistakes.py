@@ -13,6 +13,15 @@ def told(schema: dict[str, Any], value: object) -> list[tuple[str, str]]:
     return [(error.path, error.message) for error in Judge(schema).errors(value)]
 
 
+class ReferenceTests(SynchronousTestCase):
+    def test_published(self) -> None:
+        """A schema may refer to those that json-schema.org publishes."""
+        schema = {"properties": {"schema": {"$ref": "https://json-schema.org/draft/2020-12/schema"}}}
+        self.assertEqual([], told(schema, {"schema": {"type": "object"}}))
+        ((path, _),) = told(schema, {"schema": {"type": 7}})
+        self.assertEqual("schema.type", path)
+
+
 class OrderTests(SynchronousTestCase):
     """The order of the schema's keywords, and of each field the first thing."""
 
