@@ -42,6 +42,7 @@ from quantumd.plugins.linuxbridge.observe import observe
 from quantumd.plugins.linuxbridge.removal import remove
 from quantumd.plugins.linuxbridge.terms import names_of, plug_of
 from quantumd.plugins.linuxbridge.view import HostView, Snapshot
+from quantumd.plugins.slices import in_slices
 
 SETTINGS: Mapping[str, Any] = {}
 
@@ -171,9 +172,10 @@ class LinuxBridgePlugin:
         self._state = state
         wanted = list(state.every_key()) if keys is None else keys
         # Before the host is read, so that what changes meanwhile is told of.
-        for key in wanted:
-            if key not in self._interests and (record := state.get(key)) is not None:
-                self._interests.watch(key, _interests_of(state, record))
+        async for some in in_slices(self._reactor, wanted):
+            for key in some:
+                if key not in self._interests and (record := state.get(key)) is not None:
+                    self._interests.watch(key, _interests_of(state, record))
         known = self._view.links
         observed, late = await self._thread.call(observe, state, wanted, keys is None, self._features, known)
         for key in wanted:

@@ -5,12 +5,10 @@ The switch is spoken to by its database alone; the kernel is asked for the devic
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -58,6 +56,7 @@ from quantumd.plugins.ovs.look import (
 from quantumd.plugins.ovs.removal import remove
 from quantumd.plugins.ovs.tables import Switch
 from quantumd.plugins.ovs.terms import Plug, Role, plug_of
+from quantumd.plugins.slices import in_slices
 
 SETTINGS: Mapping[str, Any] = {
     "ovsdb": "unix:/var/run/openvswitch/db.sock",
@@ -67,11 +66,6 @@ SETTINGS: Mapping[str, Any] = {
     "certificate": "",
     "ca_cert": "",
 }
-
-#: How many records are looked at before the reactor may do something else: some milliseconds.
-_SLICE = 50
-
-_T = TypeVar("_T")
 
 _OPTIONS = {
     "type": "object",
@@ -229,7 +223,7 @@ class OvsPlugin:
         switch = await self._backend.up_to_date()
         records: dict[Key, Record] = {}
         plugs: dict[Key, Plug] = {}
-        async for some in self._in_slices(state.every_key() if keys is None else keys):
+        async for some in in_slices(self._reactor, state.every_key() if keys is None else keys):
             for key in some:
                 record = state.get(key)
                 if record is None:
@@ -245,7 +239,7 @@ class OvsPlugin:
         altnames, known = self._features.altnames, self._view.links
         host = await self._thread.call(devices.look, names, list(plugs.values()), altnames, known)
         seen: dict[Key, Seen] = {}
-        async for several in self._in_slices(records.items()):
+        async for several in in_slices(self._reactor, records.items()):
             switch = self._backend.present()
             for key, record in several:
                 seen[key] = _see(switch, host, record, plugs.get(key))
@@ -255,20 +249,10 @@ class OvsPlugin:
             self._looked.update((key, host) for key in plugs if not seen[key].in_order and not seen[key].waiting_for)
         found: list[Leftover] = []
         if keys is None:
-            async for suspected in self._in_slices(suspects(self._backend.present(), host)):
+            async for suspected in in_slices(self._reactor, suspects(self._backend.present(), host)):
                 switch = self._backend.present()
                 found += filter(None, (unaccounted(switch, host, state, suspect) for suspect in suspected))
         return Observed(seen, tuple(found))
-
-    async def _in_slices(self, items: Iterable[_T]) -> AsyncIterator[list[_T]]:
-        """The items, some at a time, with a pause for the reactor in between: there may be ten thousand."""
-        left = iter(items)
-        some = list(islice(left, _SLICE))
-        while some:
-            yield some
-            some = list(islice(left, _SLICE))
-            if some:
-                await deferLater(self._reactor, 0)
 
     def _watch(self, switch: Switch, key: Key, plug: Plug | None) -> None:
         """From now on, tell of what concerns the record. Only of a BOUND one may that become something else."""
