@@ -257,6 +257,8 @@ class Convergence:
             observed = await self._plugin.discover(state, None)
             if observed.leftovers:
                 await self._carry_out(state, observed, make_plan(state, observed, ()), set())
+                # One of them may have been what others failed for.
+                self._dirty.update(dict.fromkeys(self._pauses, True))
             self._holding = False
             self._schedule()
             calm = evolve(observed, leftovers=())

@@ -3,7 +3,7 @@ from __future__ import annotations
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from quantumd.core.changes import Change, EnsureNetwork, Failed, Outcome, RemoveLeftover
+from quantumd.core.changes import Attach, Change, EnsureNetwork, Failed, Outcome, RemoveLeftover
 from quantumd.core.model import AttachmentStatus, Key, Kind, Status
 from quantumd.service import convergence
 from tests.core.support import tap, uuid
@@ -63,6 +63,21 @@ class DriftTests(DaemonCase):
         self.daemon.plugin.verdict = lambda _: None
         self.daemon.rest(30)
         self.settled()
+
+    def test_what_it_was_in_the_way_of_is_tried_at_once(self) -> None:
+        lost = Key(Kind.ATTACHMENT, 999)
+        self.daemon.plugin.host[lost] = self.daemon.plugin.host[self.attachment.key]
+
+        def refuse(change: Change) -> Outcome | None:
+            return Failed("held") if isinstance(change, Attach) and lost in self.daemon.plugin.host else None
+
+        self.daemon.plugin.verdict = refuse
+        held = self.daemon.plug(self.daemon.port(self.network), "held")
+        # It was tried at 25.4 s, and would be again at 51.
+        self.daemon.rest(29)
+        self.assertEqual(self.daemon.now_is(held).status, AttachmentStatus.FAILED)
+        self.daemon.rest(2)
+        self.assertEqual(self.daemon.now_is(held).status, AttachmentStatus.UP)
 
     def test_what_a_change_of_the_network_makes_necessary_is_no_repair(self) -> None:
         made = self.daemon.plugin.host[self.attachment.key]
