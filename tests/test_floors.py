@@ -44,7 +44,6 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "purge": ("core", "interfaces"),
     "tap": ("interfaces", "store", "config", "listening", "daemon", "purge"),
-    "entry": ("tap",),
     "testing": ("core", "interfaces", "host", "cli"),
 }
 

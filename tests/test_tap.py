@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,8 +19,6 @@ from quantumd.tap import Options, configure, makeService
 class DropInTests(SynchronousTestCase):
     def test_service(self) -> None:
         """twistd finds the subcommand, and what it is made of."""
-        # What is loaded that way is loaded without the collector.
-        self.addCleanup(gc.enable)
         (maker,) = (maker for maker in getPlugins(IServiceMaker) if maker.tapname == "quantumd")
         self.assertIs(Options, maker.options)
         self.assertIs(makeService, maker.makeService)

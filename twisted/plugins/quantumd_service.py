@@ -4,7 +4,7 @@ from twisted.application.service import ServiceMaker
 
 quantumd = ServiceMaker(
     "quantumd",
-    "quantumd.entry",
+    "quantumd.tap",
     "Layer-2 networks, ports and attachments for one host, behind a REST API.",
     "quantumd",
 )
