@@ -15,12 +15,12 @@ _SLICE = 50
 _T = TypeVar("_T")
 
 
-async def in_slices(reactor: IReactorTime, items: Iterable[_T]) -> AsyncIterator[list[_T]]:
-    """The items, some at a time; between two times the reactor does what else there is."""
+async def in_slices(reactor: IReactorTime, items: Iterable[_T], size: int = _SLICE) -> AsyncIterator[list[_T]]:
+    """The items, so many at a time; between two times the reactor does what else there is."""
     left = iter(items)
-    some = list(islice(left, _SLICE))
+    some = list(islice(left, size))
     while some:
         yield some
-        some = list(islice(left, _SLICE))
+        some = list(islice(left, size))
         if some:
             await deferLater(reactor, 0)

@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from pathlib import Path
+from unittest.mock import patch
 
 from twisted.internet import defer, reactor
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -243,6 +244,13 @@ class GroupTests(Inside):
         self.assertEqual(self.link("lo").group, 0)
         self.assertTrue(all(remove().values()))
         self.assertEqual((len(looks), len(set(looks))), (2, 2))
+        # Where the socket fails half-way, nobody knows what the group has in it.
+        with patch.object(self.rtnl, "one", side_effect=NetlinkError(errno.EIO, "broken")), self.assertRaises(OSError):
+            remove()
+        left = [index for name, index in self.host.links().items() if name.startswith("br")]
+        self.assertEqual(len(left), 5)
+        self.assertTrue(all(reply.ok for reply in groups.delete_links(self.rtnl, left).values()))
+        self.assertEqual((len(looks), len(set(looks))), (3, 3))
 
 
 class ThreadTests(TestCase):

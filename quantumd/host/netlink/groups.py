@@ -36,15 +36,17 @@ def delete_links(rtnl: Rtnl, indexes: Iterable[int]) -> dict[int, Reply]:
 
 def _by_group(rtnl: Rtnl, indexes: list[int]) -> dict[int, Reply]:
     """Remove what can be removed together; what is missing in the result is to be removed one by one."""
-    group = rtnl.spare_group = rtnl.spare_group or _draw(rtnl)
+    # Until it has been emptied, it is not to be used again: whatever is in it by then would go too.
+    group, rtnl.spare_group = rtnl.spare_group or _draw(rtnl), None
     if group is None:
         return {}
     replies = rtnl.batch([messages.set_link(index, group=group) for index in indexes])
     moved = [index for index, reply in zip(indexes, replies, strict=True) if reply.ok]
     gone = [index for index, reply in zip(indexes, replies, strict=True) if reply.errno == errno.ENODEV]
-    if moved and not rtnl.one(messages.delete_group(group)).ok:
-        # One of them cannot be removed. None may be there when the next ones go.
-        rtnl.spare_group = None
+    if not moved or rtnl.one(messages.delete_group(group)).ok:
+        rtnl.spare_group = group
+    else:
+        # One of them cannot be removed.
         rtnl.batch([messages.set_link(index, group=0) for index in moved])
         moved = []
     return {index: Reply() for index in (*moved, *gone)}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,6 +20,7 @@ from quantumd.host.ovsdb.replica import Replica, Row, RowChange
 from quantumd.plugins.ovs.isolation import ISOLATED, isolate, strangers
 from quantumd.plugins.ovs.tables import IFACE_ID, MADE, MONITORED, ROLE, UPLINK, Switch, mark_of
 from quantumd.plugins.ovs.vswitchd import ProcessWatch, find
+from quantumd.plugins.slices import in_slices
 
 #: Seconds that ovs-vswitchd may take to carry out a change, and as many more for each port in it: it waits for the
 #: kernel for each that goes.
@@ -254,13 +254,12 @@ class Backend:
 
     async def _isolate_all(self, switch: Switch) -> None:
         """Isolate what came while nobody looked."""
-        uuids = iter([port.uuid for port in switch.replica.rows("Port") if mark_of(port) is None])
-        while some := list(islice(uuids, _SLICE)):
+        uuids = [port.uuid for port in switch.replica.rows("Port") if mark_of(port) is None]
+        async for some in in_slices(self._reactor, uuids, _SLICE):
             found = [port for uuid in some if (port := switch.replica.get("Port", uuid)) is not None]
             operations = [operation for port in found if (operation := isolate(switch, port)) is not None]
             if operations:
                 await self.transact(operations)
-            await deferLater(self._reactor, 0)
 
     async def _discard(self, operations: Sequence[Operation]) -> None:
         """Carry operations out whose results nobody asks for."""

@@ -280,8 +280,8 @@ def take(rtnl: Rtnl, taken: Sequence[Taken], altnames: bool) -> list[str]:
     held = [place for place, reply in enumerate(refused) if reply is not None and reply.errno == errno.EEXIST]
     if held:
         _free(rtnl, [taken[place] for place in held])
-        again = rtnl.chains([_taking(taken[place], altnames) for place in held])
-        refused = [again[held.index(place)] if place in held else reply for place, reply in enumerate(refused)]
+        again = dict(zip(held, rtnl.chains([_taking(taken[place], altnames) for place in held]), strict=True))
+        refused = [again.get(place, reply) for place, reply in enumerate(refused)]
     heard = shield.shield_userspace_strangers(rtnl, [one.link for one in taken if one.filtered])
     return [
         reply.reason

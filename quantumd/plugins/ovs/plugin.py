@@ -243,12 +243,11 @@ class OvsPlugin:
             switch = self._backend.present()
             for key, record in several:
                 seen[key] = _see(switch, host, record, plugs.get(key))
-        if keys is None:
-            self._looked.clear()
-        else:
-            self._looked.update((key, host) for key in plugs if not seen[key].in_order and not seen[key].waiting_for)
         found: list[Leftover] = []
-        if keys is None:
+        if keys is not None:
+            self._looked.update((key, host) for key in plugs if not seen[key].in_order and not seen[key].waiting_for)
+        else:
+            self._looked.clear()
             async for suspected in in_slices(self._reactor, suspects(self._backend.present(), host)):
                 switch = self._backend.present()
                 found += filter(None, (unaccounted(switch, host, state, suspect) for suspect in suspected))
