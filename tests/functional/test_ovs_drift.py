@@ -240,6 +240,18 @@ class AwayTests(DriftCase):
         time.sleep(1)
         self.assertEqual(0, stream.lost())
 
+    def test_database_is_back_alone(self) -> None:
+        """It is told which of the two is away."""
+        self.switch.stop_switch()
+        self.switch.stop_server()
+        eventually(lambda: "database at unix:" in self.body_text(), "its database is away")
+        self.switch.start_server()
+        eventually(lambda: "ovs-vswitchd" in self.body_text(), "its database is there, it is not", AGAIN)
+        self.assertTrue(self.answers(503))
+        self.writes(500)
+        self.switch.start_switch()
+        eventually(lambda: self.answers(200), "it is noticed", AGAIN)
+
     def test_away_at_the_start(self) -> None:
         """The daemon starts without a switch, serves reads, and comes to work when there is one."""
         network = self.network()

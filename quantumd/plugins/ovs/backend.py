@@ -28,6 +28,7 @@ _PATIENCE, _PATIENCE_EACH = 4.5, 0.05
 #: How many MAC addresses our bridges learn; Open vSwitch itself would stop at 8,192 (2,048 in older ones).
 _MACS = "65536"
 _SLICE = 200
+_BEHIND = "ovs-vswitchd does not carry out what its database says; is it running?"
 
 #: Told of the things that changed (see :func:`topics`), or None: anything may have.
 Told = Callable[[Iterable[str] | None], None]
@@ -114,7 +115,7 @@ class Backend:
                 _PATIENCE + _PATIENCE_EACH * ports,
             )
         except defer.TimeoutError:
-            self._owe(number, "ovs-vswitchd does not carry out what its database says; is it running?")
+            self._owe(number, _BEHIND)
         except OvsdbError as error:
             raise ServiceUnavailable(self._away(str(error))) from error
         if self._owed is not None:
@@ -126,6 +127,8 @@ class Backend:
     def loaded(self, replica: Replica) -> None:
         """There is a replica: see to our own set-up, and whether ovs-vswitchd lives."""
         self.switch = Switch(replica, self._bridge)
+        # It comes back after its database, up to 8 s later (the longest back-off of its own reconnection).
+        self.unavailable = _BEHIND
         self._owed = None
         self._set_up()
 
