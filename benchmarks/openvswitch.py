@@ -3,7 +3,7 @@
     python benchmarks/openvswitch.py [--attachments 1000] [--networks 50] [--rounds 3] [--json]
 
 The limit is one OVSDB transaction with the same 1,000 ports, on devices that are there, until ``cur_cfg`` has caught
-up. quantumd plugs such devices, by their names; and then 1,000 veths, which it has to make first. All have the same
+up. quantumd plugs the same devices, by their names; and then 1,000 veths, which it has to make first. All have the same
 private Open vSwitch with the userspace datapath, on a scratch machine; the host's own network is not touched.
 """
 
@@ -30,11 +30,11 @@ def taps(prefix: str, count: int) -> list[str]:
 
 
 class Bare:
-    """The same ports by hand, on a bridge of their own."""
+    """The same devices by hand, on a bridge of their own."""
 
-    def __init__(self, switch: OpenVSwitch, count: int) -> None:
+    def __init__(self, switch: OpenVSwitch, names: list[str]) -> None:
         self._switch = switch
-        self._names = taps("bare", count)
+        self._names = names
         switch.vsctl("add-br", "br-bare", "--", "set", "Bridge", "br-bare", "datapath_type=netdev")
 
     def plug(self) -> float:
@@ -84,10 +84,11 @@ def main() -> None:
         config.write_text(f"[plugin:ovs]\novsdb = {switch.remote}\ndatapath_type = netdev\n")
         with daemon("ovs", Path(work), ["--config", str(config)]):
             api = Path(work, "api.sock")
-            bare = Bare(switch, asked.attachments)
-            there = [{"name": name} for name in taps("tap", asked.attachments)]
-            # A tap that nobody has open has no carrier.
-            late = Attachments(api, there, "tap", asked.networks, "Attached/")
+            # Devices that lie about idle would be held against the one that makes more than one change: ovs-vswitchd
+            # reads all that the host has after each. A tap that nobody has open has no carrier.
+            names = taps("tap", asked.attachments)
+            bare = Bare(switch, names)
+            late = Attachments(api, [{"name": name} for name in names], "tap", asked.networks, "Attached/")
             made = veths(api, "guests", "vif", asked.networks, asked.attachments)
 
             def plug(attachments: Attachments) -> float:
