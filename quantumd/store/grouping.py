@@ -1,8 +1,9 @@
 """Group commit: judging at once, writing together. What every store shares, whatever it writes to.
 
 Two states are kept: the visible one, which is what has been written, and the tentative one, on which everything that
-came since is judged, one request after the other. While one group is being written the next one gathers, so that a
-write costs the same for one request or a hundred.
+came since is judged, one request after the other. A write costs much the same for one request or a hundred, so groups
+are to be large: what comes while one is being written gathers for the next, which begins only after those of this one
+have their answers, and may ask again.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class _Group:
 
 class GroupCommitStore:
     """Judges, queues and answers. A store on top of it says how to write (:meth:`_write`) and when to begin
-    (:meth:`_soon`), and opens and closes it."""
+    (:meth:`_soon`; :attr:`_gathering` has what came so far), and opens and closes it."""
 
     _log = Logger()
 
@@ -79,6 +80,7 @@ class GroupCommitStore:
         self._listeners: list[Listener] = []
         self._open = False
         self._gathering: list[_Request[Any]] = []
+        self._due = False
         self._writing = False
         self._written: deque[_Group] = deque()
         self._answering = False
@@ -103,8 +105,7 @@ class GroupCommitStore:
         request = _Request(transform, durable)
         self._judge(request)
         self._gathering.append(request)
-        if len(self._gathering) == 1 and not self._writing:
-            self._soon(self._advance)
+        self._see_to_the_next()
         return request.answer
 
     @property
@@ -157,7 +158,13 @@ class GroupCommitStore:
             request.made = tx
             self._tentative = tx.state
 
+    def _see_to_the_next(self) -> None:
+        if self._gathering and not self._writing and not self._due:
+            self._due = True
+            self._soon(self._advance)
+
     def _advance(self) -> None:
+        self._due = False
         while self._gathering and not self._writing:
             requests, self._gathering = self._gathering, []
             made = [request.made for request in requests if request.made is not None]
@@ -186,9 +193,7 @@ class GroupCommitStore:
         self.trouble = None
         self.state = after
         self._history.extend(batch.events)
-        self._written.append(_Group(requests, batch.records.keys(), batch.events))
-        self._writing = False
-        self._advance()
+        self._over(_Group(requests, batch.records.keys(), batch.events))
 
     def _failed(self, reason: Failure, requests: list[_Request[Any]]) -> None:
         self._log.failure("The state cannot be written", failure=reason)
@@ -202,13 +207,16 @@ class GroupCommitStore:
         self._tentative = self.state
         for request in self._gathering:
             self._judge(request)
-        self._written.append(_Group(requests))
+        self._over(_Group(requests))
+
+    def _over(self, group: _Group) -> None:
         self._writing = False
-        self._advance()
+        self._written.append(group)
+        self._answer()
+        self._see_to_the_next()
 
     def _answer(self) -> None:
-        # The next group is being written while this one is answered. Whoever is answered may commit again, which
-        # must not answer others before their turn.
+        # Whoever is answered may commit again, which must not answer others before their turn.
         if self._answering:
             return
         self._answering = True

@@ -159,9 +159,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def write(self) -> None:
-        """The disk has written what it was given."""
-        self.clock.advance(0.001)
-        self.worker.work()
+        """The disk has written what it was given, and what gathered meanwhile."""
+        for _ in range(2):
+            self.clock.advance(0.001)
+            self.worker.work()
         assert not self.pending
         assert self.store.state == self.committed
 
