@@ -45,9 +45,8 @@ from quantumd.service.pauses import Pauses
 AUDIT = 30.0
 #: How many keys one round takes, and how many an audit plans before it lets the reactor breathe.
 SLICE = 500
-#: Seconds that a round waits at most for what is being written at present, and is about to be asked of it: the first
-#: number for a host that is idle; while a batch is under way, as long as the last one took, up to the second.
-GATHER, GATHER_BESIDE = 0.01, 0.1
+#: Seconds that a round waits at most for what is being written at present, and is about to be asked of it.
+GATHER = 0.01
 #: Seconds after which a round or an audit that is still under way is told of in the log.
 LATE = 10.0
 #: Seconds that a batch has to end when the daemon stops.
@@ -107,8 +106,6 @@ class Convergence:
         self._next: IDelayedCall | None = None
         self._next_audit: IDelayedCall | None = None
         self._running = False
-        # Seconds that the last batch took.
-        self._took = 0.0
 
     @property
     def backlog(self) -> int:
@@ -120,11 +117,6 @@ class Convergence:
     def retrying(self) -> int:
         """How many records failed and are tried again."""
         return len(self._pauses)
-
-    @property
-    def _applying(self) -> int:
-        """How many rounds have a use for the plugin; an audit that has looked has none."""
-        return len(self._rounds) - self._auditing
 
     async def start(self) -> None:
         """Start the plugin and begin with an audit. Raises what keeps the plugin from starting."""
@@ -177,21 +169,19 @@ class Convergence:
 
     def _schedule(self) -> None:
         """See to a round, at the next turn of the reactor, or a little later when there is more to come: a round and
-        its commit cost much the same for one request or for many. Beside a batch that is under way there is more time:
-        two that go together would end together, one large and one small, and leave the host idle meanwhile."""
+        its commit cost much the same for one request or for many."""
         if not self._running:
             return
-        wait = 0.0
-        if self._store.busy:
-            wait = max(GATHER, min(self._took, GATHER_BESIDE)) if self._applying else GATHER
+        wait = GATHER if self._store.busy else 0.0
         if self._next is None or not self._next.active():
             self._next = self._clock.callLater(wait, self._begin)
-        elif self._next.getTime() > self._clock.seconds() + wait:
-            self._next.reset(wait)
+        elif not wait:
+            self._next.reset(0)
 
     def _begin(self) -> None:
         while self._running and not self._holding and self._plugin.unavailable is None:
-            if self._applying >= self._plugin.batches:
+            # An audit that has looked has no more use for the plugin.
+            if len(self._rounds) - self._auditing >= self._plugin.batches:
                 return
             if self._audit_due and not self._auditing:
                 self._audit_due = False
@@ -307,9 +297,7 @@ class Convergence:
         await self._take_note(_settled(state, plan), observed)
         if not plan.changes:
             return
-        began = self._clock.seconds()
         outcomes = await self._plugin.apply(plan.changes)
-        self._took = self._clock.seconds() - began
         tries = []
         for change, outcome in zip(plan.changes, outcomes, strict=True):
             self._count(change, outcome)

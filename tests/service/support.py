@@ -107,10 +107,6 @@ class Plugin(MemoryPlugin):
             failed.add(change.key)
         return verdict
 
-    def takes(self, seconds: float) -> None:
-        """Take so long for each batch from now on."""
-        self._delay = seconds
-
     def kinds(self) -> list[list[str]]:
         """What kinds of changes each batch since the last call had."""
         kinds = [[type(change).__name__ for change in changes] for _, changes in self.work]
