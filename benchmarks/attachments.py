@@ -18,7 +18,7 @@ from common import Finding, arguments, ask, drive, finish, in_turns, request, se
 
 from quantumd.testing.scratch import daemon, devices, enter, run
 
-_CONNECTIONS = 8
+_CONNECTIONS = 16
 
 
 def timed(work: Callable[[], object]) -> float:
