@@ -21,6 +21,12 @@ from quantumd.config import ConfigError
 #: The interfaces of these types where none is named, as Twisted has it.
 _ANYWHERE = {"tcp": "0.0.0.0", "tcp6": "::", "ssl": "0.0.0.0"}  # noqa: S104 - what Twisted takes for none
 
+#: How many connections may wait to be taken, where an endpoint does not say. Twisted's own 50 are over in a few
+#: milliseconds in which the reactor has other things to do, and a client of a unix socket that has set a timeout is
+#: refused then (EAGAIN, connect(2)). The kernel takes somaxconn, 4096, at the most (listen(2)).
+_BACKLOG = 1024
+_WITH_BACKLOG = {*_ANYWHERE, "unix"}
+
 
 class ListenError(Exception):
     """A socket cannot be had. The text is one line: which, why, what to do."""
@@ -38,8 +44,9 @@ class _Address:
 def make_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     """The endpoint that the text describes, or ConfigError. Nothing listens yet."""
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
         address = _parse(text)
+        backlog = f":backlog={_BACKLOG}" if address.kind in _WITH_BACKLOG and "backlog" not in address.named else ""
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text + backlog)
         if address.kind in _ANYWHERE and not 0 <= int(address.first) <= 65535:
             raise ValueError("a TCP port is from 0 to 65535")
         if address.kind == "unix" and not address.first:

@@ -4,7 +4,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -57,6 +57,26 @@ class ListeningTests(TestCase):
                 self.assertIn("Address already in use", await self.refusal(taken))
             probe(taken)
             await self.listening(taken)
+
+    async def test_many_at_once(self) -> None:
+        """A crowd that comes while the reactor is busy is not refused; who wants a smaller one says so."""
+        await self.listening(f"unix:{self.socket}")
+        few = self.directory / "few.sock"
+        await self.listening(f"unix:{few}:backlog=5")
+        self.assertEqual(300, self.crowd(self.socket, 300))
+        self.assertLess(self.crowd(few, 300), 10)
+
+    def crowd(self, path: Path, count: int) -> int:
+        """How many of so many that do not wait get a connection."""
+        with ExitStack() as callers:
+            for number in range(count):
+                caller = callers.enter_context(closing(socket.socket(socket.AF_UNIX)))
+                caller.setblocking(False)
+                try:
+                    caller.connect(str(path))
+                except BlockingIOError:
+                    return number
+        return count
 
     async def test_address_of_another_host(self) -> None:
         self.assertIn("Cannot assign", await self.refusal("tcp:0:interface=192.0.2.1"))

@@ -184,7 +184,8 @@ class AwayTests(DriftCase):
         eventually(lambda: self.answers(503), "it is noticed", 5)
         self.writes(500)
         self.assertEqual("blue", self.ask("GET", f"/networks/{made['network_id']}")["network"]["name"])
-        self.assertIn("is back" if stop == self.kill_switch else "Open vSwitch", self.body_text())
+        words = "is back" if stop == self.kill_switch else "Open vSwitch"
+        eventually(lambda: words in self.body_text(), "it says what is away")
         start()
         eventually(lambda: self.answers(200), "it is noticed", AGAIN)
         self.again(one, two)

@@ -22,6 +22,9 @@ _T = TypeVar("_T")
 
 #: Seconds from one attempt to connect to the next: they grow, but OVS is to be noticed when it is back.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+#: Seconds of a message's slices that are worked through in one turn of the reactor (a Cooperator's own are 0.01); what
+#: cannot be taken apart, such as a bridge of ten thousand ports, comes on top of it.
+_TURN = 0.003
 _MONITOR = "quantumd"
 
 
@@ -54,7 +57,7 @@ class Client:
         self._database = database
         self._monitored = monitored
         self._watcher = watcher
-        self._cooperator = Cooperator(scheduler=lambda call: reactor.callLater(0, call))
+        self._cooperator = Cooperator(self._turn, scheduler=lambda call: reactor.callLater(0, call))
         self._protocol: JsonRpc | None = None
         self._conditions: list[tuple[Callable[[Replica], object], Deferred[None]]] = []
         self.replica: Replica | None = None
@@ -179,6 +182,10 @@ class Client:
         encoded = await self._in_slices(encode(replica.schema, operations))
         answer = await protocol.send("transact", json.dumps([self._database, *encoded], separators=(",", ":")))
         return results(replica.schema, operations, answer)
+
+    def _turn(self) -> Callable[[], bool]:
+        end = self._reactor.seconds() + _TURN
+        return lambda: bool(self._reactor.seconds() >= end)
 
     async def _in_slices(self, work: Generator[None, None, _T]) -> _T:
         result: list[_T] = []

@@ -47,7 +47,7 @@ def _row_class(table: str, columns: Sequence[str]) -> type[Row]:
 @frozen
 class RowChange:
     """One row that came (``before`` is None), changed, or went (``after`` is None). ``differences`` are those of its
-    columns that are sets: what is in one of the two rows and not in the other."""
+    columns that are sets, of a row that came the large ones: what is in one of the two rows and not in the other."""
 
     table: str
     before: Row | None
@@ -57,7 +57,7 @@ class RowChange:
     def members(self, column: str) -> tuple[Collection[Any], Collection[Any]]:
         """What went from a column that is a set, and what came: of ten thousand members, just these are looked at."""
         if self.before is None:
-            return (), () if self.after is None else getattr(self.after, column)
+            return (), () if self.after is None else self.differences.get(column, getattr(self.after, column))
         held = getattr(self.before, column)
         if self.after is None:
             return held, ()
@@ -99,11 +99,13 @@ class Replica:
         self.schema = schema
         self._monitored = monitored
         self._columns: dict[str, tuple[Column, ...]] = {}
+        self._sets: dict[str, tuple[Column, ...]] = {}
         self._places: dict[str, dict[str, int]] = {}
         self._classes: dict[str, type[Row]] = {}
         self._indexes: dict[str, list[Index]] = {table: [] for table in monitored.columns}
         for table, names in monitored.columns.items():
             self._columns[table] = tuple(schema.column(table, name) for name in names)
+            self._sets[table] = tuple(column for column in self._columns[table] if column.is_set)
             self._places[table] = {name: place for place, name in enumerate(names)}
             self._classes[table] = _row_class(table, names)
         for index in monitored.indexes:
@@ -152,14 +154,17 @@ class Replica:
         (kind, row), *_ = update.items()
         if kind in ("initial", "insert"):
             # What has its default is left out.
-            return kind, tuple(
+            values = tuple(
                 column.decode(row[column.name]) if column.name in row else column.default for column in columns
             )
+            sets = ((column.name, column.large(row[column.name])) for column in self._sets[table] if column.name in row)
+            return kind, values, {name: members for name, members in sets if members is not None}
         if kind == "modify":
-            return kind, tuple(
-                (place, columns[place].decode(row[columns[place].name])) for place in self._in(table, row)
-            )
-        return kind, None
+            places = self._places[table]
+            changed = [columns[places[name]] for name in row]
+            found = {column.name: column.decode(row[column.name]) for column in changed}
+            return kind, found, {column.name: found[column.name] for column in changed if column.is_set}
+        return kind, None, {}
 
     def load(self, snapshot: Any) -> Generator[None, None, None]:
         """Replace everything, after many slices in one go."""
@@ -169,7 +174,8 @@ class Replica:
                 yield
                 continue
             table, uuid, update = item
-            self._place(content, RowChange(table, None, self._classes[table]((uuid, *update[1]))))
+            _, values, sets = update
+            self._place(content, RowChange(table, None, self._classes[table]((uuid, *values)), sets))
         self._content = content
 
     def update(self, updates: Any) -> Generator[None, None, list[RowChange]]:
@@ -181,8 +187,8 @@ class Replica:
                 continue
             table, uuid, update = item
             before = self._content.rows[table].get(uuid)
-            after = self._changed(table, uuid, before, update)
-            staged.append(RowChange(table, before, after, self._differences(table, update)))
+            kind, told, sets = update
+            staged.append(RowChange(table, before, self._changed(table, uuid, before, kind, told), sets))
         for change in staged:
             self._place(self._content, change)
         return staged
@@ -194,10 +200,6 @@ class Replica:
             {table: {} for table in self._monitored.columns},
             {(index.table, index.name): {} for index in self._monitored.indexes},
         )
-
-    def _in(self, table: str, row: Any) -> list[int]:
-        places = self._places[table]
-        return [places[name] for name in row]
 
     def _updates(self, updates: Any) -> Iterator[tuple[str, str, Any] | None]:
         """Each row's update, and now and then None, for a pause."""
@@ -213,8 +215,7 @@ class Replica:
                 if count % _SLICE == 0:
                     yield None
 
-    def _changed(self, table: str, uuid: str, before: Row | None, update: Any) -> Row | None:
-        kind, told = update
+    def _changed(self, table: str, uuid: str, before: Row | None, kind: str, told: Any) -> Row | None:
         if kind == "insert":
             return self._classes[table]((uuid, *told))
         if kind == "delete":
@@ -222,15 +223,11 @@ class Replica:
         if kind != "modify" or before is None:
             raise ProtocolError(f"the server tells of a {kind} of a row of {table} that it had not told of before")
         values = list(before)
-        columns = self._columns[table]
-        for place, difference in told:
+        columns, places = self._columns[table], self._places[table]
+        for name, difference in told.items():
+            place = places[name]
             values[place + 1] = columns[place].merge(before[place + 1], difference)
         return self._classes[table](values)
-
-    def _differences(self, table: str, update: Any) -> dict[str, Collection[Any]]:
-        kind, told = update
-        columns = self._columns[table]
-        return {columns[place].name: what for place, what in told if columns[place].is_set} if kind == "modify" else {}
 
     def _place(self, content: _Content, change: RowChange) -> None:
         table, before, after = change.table, change.before, change.after
