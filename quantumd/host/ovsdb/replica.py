@@ -157,7 +157,11 @@ class Replica:
             values = tuple(
                 column.decode(row[column.name]) if column.name in row else column.default for column in columns
             )
-            sets = ((column.name, column.large(row[column.name])) for column in self._sets[table] if column.name in row)
+            sets = (
+                (column.name, column.many_members(row[column.name]))
+                for column in self._sets[table]
+                if column.name in row
+            )
             return kind, values, {name: members for name, members in sets if members is not None}
         if kind == "modify":
             places = self._places[table]

@@ -108,7 +108,7 @@ class Column:
             return _members(list(map(self._key, members)))
         return self._key(json) if shape == _OPTIONAL else (self._key(json),)
 
-    def large(self, json: Any) -> Sequence[Any] | None:
+    def many_members(self, json: Any) -> Sequence[Any] | None:
         """The members of a set, where there are many: to go through a persistent set takes rpds 1 µs for each."""
         if self.shape == _SET and type(json) is list and json[0] == "set" and len(json[1]) >= _LARGE:
             return list(map(self._key, json[1]))
