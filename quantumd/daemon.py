@@ -130,7 +130,7 @@ class Daemon(Service):
         )
         if self._audit is not None:
             self._audit.open()
-        sink = _no_audit if self._audit is None else self._audit.write
+        sink = None if self._audit is None else self._audit.write
         return make_site(quantum, self._waiters, self._store, self._plugin, api, self._reactor, registry, sink)
 
     def _failed(self, reason: Failure) -> None:
@@ -172,10 +172,6 @@ class Daemon(Service):
 def _no_matter_if_cancelled(reason: Failure) -> None:
     """The daemon stops before it was ready."""
     reason.trap(CancelledError)
-
-
-def _no_audit(_: bytes) -> None:
-    """What is not wanted."""
 
 
 class _Loop(Collector):

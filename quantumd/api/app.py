@@ -129,11 +129,11 @@ class App:
         request.caller = self._access.authenticate(request.peer, request.text_header(b"Authorization"))
         seconds = self._limit.admit(request.caller.name)
         if seconds:
-            request.setHeader("Retry-After", str(seconds))
+            request.told["Retry-After"] = str(seconds)
             raise TooManyRequests(f"These are more requests than this daemon takes of one caller; wait {seconds} s.")
         request.admitted = self._at_once.begin(request.caller)
         if not request.admitted:
-            request.setHeader("Retry-After", "1")
+            request.told["Retry-After"] = "1"
             raise TooManyRequests(
                 "This caller has as many requests under way as this daemon takes of one; end some (event streams?)."
             )
@@ -148,7 +148,7 @@ class App:
         """Answer with the fault; returns the body."""
         request.fault = fault.name
         if isinstance(fault, Unauthorized):
-            request.setHeader("WWW-Authenticate", CHALLENGE)
+            request.told["WWW-Authenticate"] = CHALLENGE
             self._log.warn(
                 "{ident}: refused {method} {path} to {caller} from {origin}: {why}",
                 ident=request.ident,
@@ -159,7 +159,7 @@ class App:
                 why=fault.detail,
             )
         elif isinstance(fault, ServiceUnavailable):
-            request.setHeader("Retry-After", str(faults.RETRY_AFTER))
+            request.told["Retry-After"] = str(faults.RETRY_AFTER)
         form = problem_format(request.text_header(b"Accept"), request.suffix)
         members = faults.problem(fault, self._status_codes)
         return request.answer(members["status"], problem_type(form), faults.problem_body(members, form))
@@ -300,8 +300,7 @@ def _answer(route: Route, request: ApiRequest, media_type: str, reply: Reply) ->
     body = reply.body
     assert isinstance(body, bytes)
     request.answer(reply.status, media_type, body)
-    for name, value in reply.headers.items():
-        request.setHeader(name, value)
+    request.tell(reply.headers)
     return body
 
 
@@ -319,6 +318,6 @@ def _unrouted(request: ApiRequest, error: HTTPException) -> Fault:
     """The fault for what the router says; 404 and 405 are all that it can."""
     if error.code == 405:
         verbs = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
-        request.setHeader("Allow", verbs)
+        request.told["Allow"] = verbs
         return MethodNotAllowed(f"This resource does not take this method; it takes {verbs}.")
     return NotFound(_NOTHING)

@@ -40,7 +40,6 @@ class Audit:
         reads = request.method in (b"GET", b"HEAD") and request.operation not in _OF_ADMINS
         if caller.role is None or (reads and request.fault != "Unauthorized"):
             return
-        location = request.responseHeaders.getRawHeaders("Location")
         line = {
             "at": datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "request_id": request.ident,
@@ -53,6 +52,6 @@ class Audit:
             "operation": request.operation,
             "status": request.code if answered else None,
             "fault": request.fault,
-            "resource": location[0] if location else None,
+            "resource": request.told.get("Location"),
         }
         self._sink(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

@@ -46,7 +46,7 @@ class ApiSite(HTTPFactory):
         app: App,
         streams: EventStreams,
         requests: Requests,
-        audit: Audit,
+        audit: Audit | None,
         settings: ApiSettings,
         clock: IReactorTime,
     ) -> None:
@@ -76,7 +76,8 @@ class ApiSite(HTTPFactory):
         """The request was answered, or its client went away before."""
         self.app.over(request)
         self.requests.over(request.fault, request.caller is NOBODY)
-        self._audit.tell(request, self.clock.seconds(), answered)
+        if self._audit is not None:
+            self._audit.tell(request, self.clock.seconds(), answered)
 
     def log(self, _: Request) -> None:
         """No access log: changes and refusals are in the audit log, and everything is counted in the metrics."""
@@ -90,12 +91,13 @@ def make_site(
     settings: ApiSettings,
     clock: IReactorTime,
     registry: CollectorRegistry,
-    audit: Sink = lambda _: None,
+    audit: Sink | None = None,
 ) -> ApiSite:
     """The site to listen with, on as many endpoints as there are.
 
     ``store`` must have been started before the first request, and ``plugin`` too: what it takes is asked of it then.
-    ``registry`` is what ``/metrics`` shows; this adds to it. ``audit`` takes the lines of the audit log.
+    ``registry`` is what ``/metrics`` shows; this adds to it. ``audit`` takes the lines of the audit log; None: nobody
+    keeps one.
     """
     streams = EventStreams(store, clock)
     registry.register(Resources(lambda: store.state, lambda: plugin.unavailable is None, lambda: len(streams)))
@@ -127,7 +129,7 @@ def make_site(
         AtOnce(settings.at_once),
         settings.status_codes,
     )
-    site = ApiSite(app, streams, Requests(registry), Audit(audit), settings, clock)
+    site = ApiSite(app, streams, Requests(registry), None if audit is None else Audit(audit), settings, clock)
     gauge = Gauge("quantumd_connections", "Open connections", registry=registry)
     gauge.set_function(lambda: len(site.connections))
     gauge = Gauge("quantumd_waits", "Requests that wait until what they asked for has settled", registry=registry)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from attrs import evolve
 
 from tests.api.support import OPEN, ApiTestCase, request_bytes
@@ -148,6 +150,16 @@ class WireTests(ApiTestCase):
         self.assertEqual(self.get("/networks", If_None_Match=before).status, 200)
         self.network()
         self.assertNotEqual(self.get("/networks").headers["etag"], before)
+
+    def test_split_headers(self) -> None:
+        """No value of a header begins another one, wherever it comes from."""
+        for end in ("\r", "\n", "\r\n"):
+            with patch("quantumd.api.operations.location", lambda _, end=end: f"/a{end}Set-Cookie: b"):
+                response = self.post("/networks", {"network": {"name": "a"}})
+            self.assertEqual((response.status, response.json["type"]), (500, "/faults/InternalError"))
+            self.assertNotIn("set-cookie", response.headers)
+            (logged,) = self.flushLoggedErrors(ValueError)
+            self.assertIn("cannot be in a header", logged.getErrorMessage())
 
     def test_hang_up_in_the_middle(self) -> None:
         """At any byte of a request; and nothing of it is in the log."""
