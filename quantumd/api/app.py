@@ -110,8 +110,7 @@ class App:
         if isinstance(answer, bytes):
             request.complete(answer)
             return
-        # Whatever was accepted goes on when its client hangs up; what is cancelled here only waits for it.
-        request.notifyFinish().addErrback(lambda _: answer.cancel())
+        request.pending = answer
         answer.addErrback(lambda failure: self.failed(request, failure)).addCallback(request.complete)
 
     def _find(self, request: ApiRequest) -> _Answer:

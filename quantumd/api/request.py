@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote_to_bytes
 
 import orjson
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -53,8 +54,8 @@ class ApiRequest(Request):
 
     ``oversized``: the body was longer than allowed, and was thrown away. ``operation`` is the name of the route,
     ``fault`` that of the fault it was answered with, ``peer`` whoever sent it, ``ident`` what logs call it; ``gone``:
-    nobody waits for the answer any more. ``told`` are the headers of the answer, beside those of every answer and those
-    that say where its body ends.
+    nobody waits for the answer any more; ``pending`` fires when there is one. ``told`` are the headers of the answer,
+    beside those of every answer and those that say where its body ends.
     """
 
     operation = NO_ROUTE
@@ -62,6 +63,7 @@ class ApiRequest(Request):
     fault: str | None = None
     gone = False
     ident = ""
+    pending: Deferred[bytes] | None = None
     told: dict[str, str]
     admitted = False
     oversized = False
@@ -169,6 +171,9 @@ class ApiRequest(Request):
         site = self._api
         self.gone = True
         super().connectionLost(reason)
+        if self.pending is not None:
+            # Whatever was accepted goes on when its client hangs up; what is cancelled here only waits for it.
+            self.pending.cancel()
         site.over(self, answered=False)
 
     @property

@@ -15,13 +15,20 @@ from quantumd.store.schema import migrate
 
 Row = tuple[str | int, ...]
 
+
+def _put(table: str, key: str, *others: str) -> str:
+    # "INSERT OR REPLACE" would take the row out and put another one at the end of the table: three pages for one.
+    names, places = ", ".join((key, *others)), ", ".join("?" for _ in (key, *others))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in others)
+    return f"INSERT INTO {table} ({names}) VALUES ({places}) ON CONFLICT ({key}) DO UPDATE SET {changes}"  # noqa: S608
+
+
 #: How to add a record, or replace it.
 PUT = {
-    Kind.NETWORK: "INSERT OR REPLACE INTO networks (id, name, body) VALUES (?, ?, ?)",
-    Kind.PORT: "INSERT OR REPLACE INTO ports (id, network_id, body) VALUES (?, ?, ?)",
-    Kind.ATTACHMENT: "INSERT OR REPLACE INTO attachments (serial, id, port_id, network_id, body)"
-    " VALUES (?, ?, ?, ?, ?)",
-    Kind.TOKEN: "INSERT OR REPLACE INTO tokens (id, tenant_id, body) VALUES (?, ?, ?)",
+    Kind.NETWORK: _put("networks", "id", "name", "body"),
+    Kind.PORT: _put("ports", "id", "network_id", "body"),
+    Kind.ATTACHMENT: _put("attachments", "serial", "id", "port_id", "network_id", "body"),
+    Kind.TOKEN: _put("tokens", "id", "tenant_id", "body"),
 }
 #: How to take one out.
 DROP = {
