@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from quantumd.admintoken import TokenError, admin_token
+from quantumd.api.gate import Gate
 from quantumd.api.settings import TOKEN, ApiSettings
 from quantumd.api.site import ApiSite, make_site
 from quantumd.auditfile import AuditError, AuditFile
@@ -63,13 +64,14 @@ class Daemon(Service):
         self._converging = False
         self._audit = None if settings.audit is None else AuditFile(settings.audit, reactor)
         self._ports: list[IListeningPort] = []
+        self._gate = Gate()
         self._starting: Deferred[None] | None = None
         self._readiness = Readiness(reactor)
         self._first_look: Deferred[None] | None = None
         self._garbage = Garbage(lambda: self._store.state.size, reactor)
 
     def startService(self) -> None:
-        """Begin to start: the state, the plugin, and only then the sockets."""
+        """Begin to start: the state, then the sockets, on which it can be read, and the plugin, for everything else."""
         super().startService()
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._failed)
@@ -84,14 +86,15 @@ class Daemon(Service):
         keep_little()
         await self._store.start()
         site = self._make_site()
+        for text in self._settings.listen:
+            self._ports.append(await listen(self._reactor, text, site, self._settings.admin_gid))
         try:
             await self._convergence.start()
         except Exception as error:
             raise PluginError(f"plugin {self._plugin.name} cannot start: {' '.join(str(error).split())}") from error
         self._converging = True
         self._garbage.start()
-        for text in self._settings.listen:
-            self._ports.append(await listen(self._reactor, text, site, self._settings.admin_gid))
+        self._gate.open()
         self._log.info(
             "quantumd is ready: plugin {plugin}, state {state}, listening on {listen}",
             plugin=self._plugin.name,
@@ -131,7 +134,9 @@ class Daemon(Service):
         if self._audit is not None:
             self._audit.open()
         sink = None if self._audit is None else self._audit.write
-        return make_site(quantum, self._waiters, self._store, self._plugin, api, self._reactor, registry, sink)
+        return make_site(
+            quantum, self._waiters, self._store, self._plugin, api, self._reactor, registry, self._gate, sink
+        )
 
     def _failed(self, reason: Failure) -> None:
         if isinstance(reason.value, StoreError | TokenError | AuditError | PluginError | ListenError):
@@ -151,6 +156,7 @@ class Daemon(Service):
             await self._within(PATIENCE, self._starting)
         for port in self._ports:
             await maybeDeferred(port.stopListening)
+        self._gate.give_up()
         self._waiters.release()
         if self._converging:
             await self._within(PATIENCE, Deferred.fromCoroutine(self._convergence.stop()))

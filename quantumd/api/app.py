@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from quantumd.api import faults
 from quantumd.api.access import CHALLENGE, Access
 from quantumd.api.connections import AtOnce
+from quantumd.api.gate import Gate
 from quantumd.api.headers import last_event_of, tags_of, wait_of
 from quantumd.api.jsonxml import to_xml
 from quantumd.api.kept import KeptReplies
@@ -36,7 +37,8 @@ from quantumd.api.parsing import parse
 from quantumd.api.queries import QueryJudge
 from quantumd.api.ratelimit import RateLimit
 from quantumd.api.request import ApiRequest
-from quantumd.api.routes import EVENTS, ROUTES, Route
+from quantumd.api.route import Route
+from quantumd.api.routes import EVENTS, ROUTES
 from quantumd.api.schemas import Body
 from quantumd.api.validation import BodyJudge
 from quantumd.core.access import authorize
@@ -68,7 +70,7 @@ _TOLD = 3
 class App:
     """What stands between a request and its handler.
 
-    ``handlers`` has one for each route, by name. What the plugin takes is asked of it at the first request.
+    ``handlers`` has one for each route, by name. What the plugin takes is asked of it once ``gate`` is open.
     """
 
     _log = Logger()
@@ -81,6 +83,7 @@ class App:
         access: Access,
         limit: RateLimit,
         at_once: AtOnce,
+        gate: Gate,
         status_codes: str,
     ) -> None:
         self._handlers = handlers
@@ -89,6 +92,7 @@ class App:
         self._access = access
         self._limit = limit
         self._at_once = at_once
+        self._gate = gate
         self._status_codes = status_codes
         self._body = cache(self._judge_of_body)
         self._query = cache(self._judge_of_query)
@@ -186,12 +190,22 @@ class App:
         return self._refuse(request, fault)
 
     def _add(self, route: Route) -> None:
-        handler = partial(self._judge, route)
+        handler = partial(self._take, route)
         handler.__name__ = route.name  # type: ignore[attr-defined]  # Klein wants it
         self.klein.route(route.path, methods=[route.method], endpoint=route.name)(handler)
 
-    def _judge(self, route: Route, request: ApiRequest, **ids: str) -> bytes | Coroutine[Any, Any, bytes]:
+    def _take(self, route: Route, request: ApiRequest, **ids: str) -> bytes | Coroutine[Any, Any, bytes]:
         request.operation = route.name
+        if route.asks_plugin and not self._gate.is_open:
+            return self._judge_later(route, request, ids)
+        return self._judge(route, request, ids)
+
+    async def _judge_later(self, route: Route, request: ApiRequest, ids: Mapping[str, str]) -> bytes:
+        await self._gate.passed()
+        answer = self._judge(route, request, ids)
+        return answer if isinstance(answer, bytes) else await answer
+
+    def _judge(self, route: Route, request: ApiRequest, ids: Mapping[str, str]) -> bytes | Coroutine[Any, Any, bytes]:
         if route.media_type is not None and request.suffix is not None:
             raise NotFound("This is to be had in one format only; leave the suffix out of the path.")
         if not route.public:
@@ -218,7 +232,8 @@ class App:
 
     def _read(self, route: Route, request: ApiRequest, ids: Mapping[str, str], content: bytes, form: Format) -> Call:
         """The request as its handler takes it. Raises BadRequest with everything that is wrong with it."""
-        query, errors = self._query(route).read(request.query)
+        query_judge = self._query if self._gate.is_open else self._judge_of_query
+        query, errors = query_judge(route).read(request.query)
         body, detail = None, "The request is not valid"
         if route.body is not None:
             declared, judge = self._body(route)

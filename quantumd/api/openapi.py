@@ -13,7 +13,8 @@ from quantumd.api.headers import LONGEST_WAIT
 from quantumd.api.jsonxml import singular
 from quantumd.api.media import JSON, XML, Format, problem_type
 from quantumd.api.pages import API_VERSION
-from quantumd.api.routes import EVENTS, ROUTES, Route
+from quantumd.api.route import Route
+from quantumd.api.routes import EVENTS, ROUTES
 from quantumd.api.schemas import UUID
 from quantumd.api.settings import NONE, ApiSettings
 from quantumd.api.shapes import ref, shapes

@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-
-from attrs import frozen
-
 from quantumd.api import schemas
-from quantumd.core.access import Caller, Right, find_token, visible_network
+from quantumd.api.route import Ids, Route
+from quantumd.core.access import Caller, find_token, visible_network
 from quantumd.core.errors import (
     AlreadyAttached,
     AttachmentNotFound,
     AttachmentsPlugged,
-    BadRequest,
-    Fault,
     IdInUse,
-    InternalError,
     NetworkNotFound,
-    NotAcceptable,
     NotFound,
-    OverLimit,
     PluginFault,
     PortInUse,
     PortNotFound,
     PreconditionFailed,
     ServiceUnavailable,
-    TooManyRequests,
-    Unauthorized,
-    UnsupportedMediaType,
     all_faults,
 )
 from quantumd.core.intent import find_attachment, find_port, live_network, live_port
-from quantumd.core.model import Json
 from quantumd.core.state import State
-from quantumd.interfaces import Capabilities
-
-#: The ids of a path, by the names that the route's path gives them.
-Ids = Mapping[str, str]
 
 TEXT = "text/plain"
 EVENTS = "text/event-stream"
 JSON_ONLY = "application/json"
-
-_Target = Callable[[State, Caller, Ids], object]
-_Query = Callable[[Capabilities], Mapping[str, Json]]
-
-
-def _no_query(_: Capabilities) -> Mapping[str, Json]:
-    return {}
 
 
 def _network(state: State, caller: Caller, ids: Ids) -> object:
@@ -83,55 +59,6 @@ def _fault(_: State, __: Caller, ids: Ids) -> object:
     if ids["name"] not in all_faults():
         raise NotFound("There is no fault of this name; the 'type' of a fault is the path of its description.")
     return None
-
-
-@frozen(kw_only=True)
-class Route:
-    """One verb on one path.
-
-    ``name`` is the handler's and the OpenAPI operation's; ``target`` raises where what has to be there is not;
-    ``reply`` names a schema of :mod:`~quantumd.api.shapes` (empty: there is no body); ``media_type`` is set where the
-    reply is in that one and not in JSON or XML (then there is no suffix either); ``root`` is the element that a reply
-    with several members has in XML. ``public``: open to everybody; ``admin``: to admins only. ``waits``: takes
-    ``Prefer: wait``; ``matches``: takes ``If-Match``; ``lists``: comes in pages.
-    """
-
-    name: str
-    method: str
-    path: str
-    summary: str
-    reply: str
-    status: int = 200
-    faults: tuple[type[Fault], ...] = ()
-    body: Callable[[Capabilities], schemas.Body] | None = None
-    query: _Query = _no_query
-    target: _Target | None = None
-    media_type: str | None = None
-    root: str = "reply"
-    public: bool = False
-    admin: bool = False
-    waits: bool = False
-    matches: bool = False
-    lists: bool = False
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of the ids in the path."""
-        return tuple(re.findall(r"<(\w+)>", self.path))
-
-    @property
-    def right(self) -> Right:
-        """What a caller needs, where it is not open to everybody."""
-        if self.admin:
-            return Right.ADMINISTER
-        return Right.READ if self.method == "GET" else Right.WRITE
-
-    def every_fault(self) -> tuple[type[Fault], ...]:
-        """Its own faults, and those that any request may meet with."""
-        everybody: tuple[type[Fault], ...] = (BadRequest, NotAcceptable, OverLimit, InternalError)
-        known = () if self.public else (Unauthorized, TooManyRequests)
-        body = () if self.body is None else (UnsupportedMediaType,)
-        return tuple(dict.fromkeys((*everybody, *known, *body, *self.faults)))
 
 
 _NETWORK = "/networks/<network_id>"
@@ -377,6 +304,7 @@ ROUTES: tuple[Route, ...] = (
         summary="What this is, and where to go from here",
         reply="Service",
         root="quantumd",
+        of_plugin=True,
     ),
     Route(
         name="show_extensions",
@@ -385,6 +313,7 @@ ROUTES: tuple[Route, ...] = (
         summary="What the plugin takes: options, types of attachment, capabilities",
         reply="Extensions",
         root="extensions",
+        of_plugin=True,
     ),
     Route(
         name="follow_events",
@@ -403,6 +332,7 @@ ROUTES: tuple[Route, ...] = (
         reply="OpenApi",
         media_type=JSON_ONLY,
         public=True,
+        of_plugin=True,
     ),
     Route(
         name="show_health",
@@ -412,6 +342,7 @@ ROUTES: tuple[Route, ...] = (
         reply="Health",
         root="health",
         public=True,
+        of_plugin=True,
     ),
     Route(
         name="show_metrics",
@@ -420,6 +351,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Counts and durations, in the text format of Prometheus",
         reply="Metrics",
         media_type=TEXT,
+        of_plugin=True,
     ),
     Route(
         name="take_backup",

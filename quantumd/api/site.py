@@ -14,6 +14,7 @@ from quantumd.api.app import App
 from quantumd.api.audit import Audit, Sink
 from quantumd.api.connections import AtOnce, Connections
 from quantumd.api.events import EventStreams
+from quantumd.api.gate import Gate
 from quantumd.api.metrics import Requests, Resources
 from quantumd.api.openapi import OpenApi
 from quantumd.api.operations import Call, Operations, Reply
@@ -91,11 +92,12 @@ def make_site(
     settings: ApiSettings,
     clock: IReactorTime,
     registry: CollectorRegistry,
+    gate: Gate,
     audit: Sink | None = None,
 ) -> ApiSite:
     """The site to listen with, on as many endpoints as there are.
 
-    ``store`` must have been started before the first request, and ``plugin`` too: what it takes is asked of it then.
+    ``store`` must have been started before the first request, and ``plugin`` before ``gate`` is opened.
     ``registry`` is what ``/metrics`` shows; this adds to it. ``audit`` takes the lines of the audit log; None: nobody
     keeps one.
     """
@@ -127,6 +129,7 @@ def make_site(
         Access(settings, tokens),
         RateLimit(settings.requests_per_second, clock),
         AtOnce(settings.at_once),
+        gate,
         settings.status_codes,
     )
     site = ApiSite(app, streams, Requests(registry), None if audit is None else Audit(audit), settings, clock)

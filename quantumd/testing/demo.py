@@ -185,6 +185,7 @@ def main() -> int:
             work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quantumd-demo-")))
             options = private_switch(stack, work) if plugin == "ovs" else []
             client = stack.enter_context(daemon(plugin, work, options))
+            client.get("/health")  # is answered once the plugin has made what it needs on the host
             print(f"quantumd runs on a scratch machine, on the {plugin} plugin.")
             play(Narrator(client))
     except (DemoFailed, ScratchFailed, Refused, Unreachable) as error:

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.trial.unittest import SynchronousTestCase
 
+from quantumd.api.gate import Gate
 from quantumd.api.settings import ApiSettings
 from quantumd.api.site import make_site
 from quantumd.core.intent import Limits
@@ -136,8 +137,10 @@ class ApiTestCase(SynchronousTestCase):
         self.quantum = Quantum(self.store, self.plugin, limits, self.convergence.wake, quotas=self.quotas)
         self.waiters = Waiters(self.store, self.clock)
         self.registry = CollectorRegistry()
+        self.gate = Gate()
+        self.gate.open()
         self.site = make_site(
-            self.quantum, self.waiters, self.store, self.plugin, self.settings, self.clock, self.registry
+            self.quantum, self.waiters, self.store, self.plugin, self.settings, self.clock, self.registry, self.gate
         )
 
     def make_store(self) -> IStateStore:

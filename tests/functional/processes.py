@@ -83,6 +83,12 @@ class DaemonCase(SynchronousTestCase):
 
     def spawn(self, *words: str, within: Sequence[str] = (), health: int = 200) -> subprocess.Popen[str]:
         """Start a daemon likewise, and wait until its health is that, or it has ended."""
+        process = self.launch(*words, within=within)
+        eventually(lambda: self.answers(health) or process.poll() is not None, "the daemon answers")
+        return process
+
+    def launch(self, *words: str, within: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start a daemon likewise, and wait for nothing."""
         with self.log.open("a") as log:
             process = subprocess.Popen(
                 [*within, *self.command(*words)],
@@ -94,7 +100,6 @@ class DaemonCase(SynchronousTestCase):
                 text=True,
             )
         self.addCleanup(self.end, process)
-        eventually(lambda: self.answers(health) or process.poll() is not None, "the daemon answers")
         return process
 
     def end(self, process: subprocess.Popen[str]) -> None:
@@ -112,9 +117,9 @@ class DaemonCase(SynchronousTestCase):
     def environ(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(ROOT)}
 
-    def answers(self, health: int = 200) -> bool:
+    def answers(self, status: int = 200, path: str = "/health") -> bool:
         try:
-            return self.call("GET", "/health").status == health
+            return self.call("GET", path).status == status
         except OSError:
             return False
 

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from http.client import HTTPException
@@ -211,6 +212,36 @@ class LifeTests(DaemonCase):
         away.unlink()
         eventually(self.answers, "the backend is back")
         self.assertEqual(202, self.call("POST", "/networks", {"network": {"name": "red"}}).status)
+
+    def test_plugin_takes_long(self) -> None:
+        """Until the plugin has started (here, until a database that does not speak goes away), what is in the state can
+        be read; what asks the plugin waits, and is answered then."""
+        process = self.start()
+        self.call("POST", "/networks", {"network": {"name": "blue"}})
+        self.terminate(process)
+        answers: dict[str, int] = {}
+
+        def ask(method: str, path: str, body: Any = None) -> threading.Thread:
+            thread = threading.Thread(target=lambda: answers.update({path: self.call(method, path, body).status}))
+            thread.start()
+            self.addCleanup(thread.join, 30)
+            return thread
+
+        with closing(socket.socket(socket.AF_UNIX)) as database:
+            database.bind(str(self.directory / "db.sock"))
+            database.listen()
+            self.configure(more=f"[plugin:ovs]\novsdb = unix:{self.directory / 'db.sock'}\n")
+            self.launch("--plugin", "ovs", within=["unshare", "--net"])
+            connection, _ = database.accept()
+            eventually(lambda: self.answers(200, "/networks"), "the state can be read")
+            asking = [ask("GET", "/health"), ask("POST", "/networks", {"network": {"name": "red"}})]
+            self.assertEqual(["blue"], [one["name"] for one in self.call("GET", "/networks").body["networks"]])
+            time.sleep(0.2)
+            self.assertEqual({}, answers)
+            connection.close()
+        for thread in asking:
+            thread.join(30)
+        self.assertEqual({"/health": 503, "/networks": 500}, answers)
 
 
 class PurgeTests(DaemonCase):

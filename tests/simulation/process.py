@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 
 from quantumd.api.connections import Connections
+from quantumd.api.gate import Gate
 from quantumd.api.site import ApiSite, make_site
 from quantumd.core.intent import Limits
 from quantumd.service.convergence import Convergence
@@ -42,7 +43,9 @@ def _site(process: Process) -> ApiSite:
     if not _sites:
         parts: list[Any] = [_Now(part) for part in ("quantum", "waiters", "store", "plugin")]
         clock: Any = _Now("clock")
-        _sites.append(make_site(*parts, OPEN, clock, CollectorRegistry()))
+        gate = Gate()
+        gate.open()
+        _sites.append(make_site(*parts, OPEN, clock, CollectorRegistry(), gate))
     else:
         _sites[0].connections = Connections(OPEN.connections)
         streams = _sites[0]._streams
