@@ -116,15 +116,16 @@ def unshield_userspace_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> None:
 
 
 def _shield(rtnl: Rtnl, links: list[Link], rules: Rules, switches: Switches) -> dict[int, str]:
-    requests, width = [], 2 + len(rules)
-    for link in links:
-        requests.append(set_link(link.index, noarp=True, inet=switches.inet))
-        requests.extend(drop.requests(link.index, rules))
-    replies = rtnl.batch(requests)
+    # A filter that comes right after its qdisc waits for all readers (RCU; mini_qdisc_pair_swap in
+    # net/sched/sch_generic.c), one that comes a while later does not: so these are two rounds, with the files between.
+    before = [(set_link(link.index, noarp=True, inet=switches.inet), drop.qdisc(link.index)) for link in links]
+    replies = iter(rtnl.batch([request for pair in before for request in pair]))
+    prepared = [(next(replies), next(replies)) for _ in links]
+    switched = [_switch(link.name, switches.inet6) for link in links]
+    filters = iter(rtnl.batch([request for link in links for request in drop.filters(link.index, rules)]))
     failures: dict[int, str] = {}
-    for place, link in enumerate(links):
-        mine = replies[place * width : (place + 1) * width]
-        why = _failure(mine, _switch(link.name, switches.inet6))
+    for link, replied, switching in zip(links, prepared, switched, strict=True):
+        why = _failure([*replied, *(next(filters) for _ in rules)], switching)
         if why:
             failures[link.index] = why
     return failures

@@ -10,9 +10,10 @@ from quantumd.core.names import MARK
 from quantumd.host import netns
 from quantumd.host.mac import derived_mac
 from quantumd.host.netlink import messages
+from quantumd.host.netlink.parse import Link
 from quantumd.host.netlink.rtnl import Rtnl
-from quantumd.plugins.linuxbridge.making import Inner, Making, make
-from quantumd.plugins.linuxbridge.marks import made_here, port_alias, temporary
+from quantumd.plugins.linuxbridge.making import Inner, Making, TapPlan, make
+from quantumd.plugins.linuxbridge.marks import MAKING, is_half_made, made_here, port_alias
 from quantumd.testing.lab import Lab
 from tests.crash.steps import Killed, Steps
 
@@ -20,33 +21,58 @@ PORT = "aaaaaaaa-0000-4000-8000-000000000000"
 
 
 class MakingTests(SynchronousTestCase):
-    def test_marks(self) -> None:
-        """What has the altname has the alias: without it, it is somebody else's, which is let go of and stays."""
+    def setUp(self) -> None:
         lab = Lab()
         self.addCleanup(lab.close)
-        host, guest = lab.namespace(), lab.namespace()
-        rtnl = host.inside(Rtnl)
-        self.addCleanup(rtnl.close)
+        self.host, guest = lab.namespace(), lab.namespace()
+        self.rtnl = self.host.inside(Rtnl)
+        self.addCleanup(self.rtnl.close)
         place = netns.open_netns(f"{netns.RUN_NETNS}/{guest.name}")
         self.addCleanup(os.close, place)
         create = messages.create_veth(
-            temporary(PORT), peer="eth0", netns_fd=place, mac=derived_mac(PORT), peer_mac=None, mtu=1500
+            "tap0", peer="eth0", netns_fd=place, mac=derived_mac(PORT), mtu=1500, group=MAKING
         )
-        making = Making("tap0", PORT, port_alias(PORT), create, inner=Inner(place, "eth0"))
+        self.veth = Making("tap0", PORT, port_alias(PORT), create, inner=Inner(place, "eth0"))
+        self.tap = Making("tap0", PORT, port_alias(PORT), TapPlan(1500))
+
+    def test_marks(self) -> None:
+        """What has the altname has the alias: without it, it is somebody else's, which is let go of and stays."""
         marked = 0
         last: int | None = 0
         while last is not None:
             steps = Steps(last)
             try:
                 with steps.watching():
-                    host.inside(make, rtnl, [making], True)
+                    self.host.inside(make, self.rtnl, [self.veth], True)
                 last = None
             except Killed:
                 last += 1
-            left = [link for link in rtnl.all_links() if link.kind == "veth"]
+            left = [link for link in self.rtnl.all_links() if link.kind == "veth"]
             for link in left:
                 marked += MARK + PORT in link.altnames
                 self.assertTrue(made_here(link) or not link.altnames, (steps.names, link))
-                self.assertTrue(link.name == temporary(PORT) or MARK + PORT in link.altnames, (steps.names, link))
-                rtnl.one(messages.delete_link(link.index))
+                self.assertEqual("tap0", link.name)
+                self.assertTrue(is_half_made(link) or MARK + PORT in link.altnames, (steps.names, link))
+                self.rtnl.one(messages.delete_link(link.index))
         self.assertGreater(marked, 2)
+
+    def test_as_it_is(self) -> None:
+        """The device that comes of it is told of as the kernel has it, but for what the wire says."""
+        for making in (self.veth, self.tap):
+            (made,) = self.host.inside(make, self.rtnl, [making], True)
+            (there,) = self.rtnl.links(["tap0"])
+            assert isinstance(made, Link)
+            assert there is not None
+            for name in ("index", "name", "alias", "altnames", "mtu", "group", "master", "up"):
+                self.assertEqual(getattr(there, name), getattr(made, name), name)
+            self.assertEqual(0, there.group)
+            self.rtnl.one(messages.delete_link(there.index))
+
+    def test_stranger(self) -> None:
+        """A device that got the name a moment ago is not touched, and named."""
+        self.rtnl.one(messages.create_bridge("tap0", "02:00:00:00:00:01"))
+        before = self.rtnl.links(["tap0"])
+        for making in (self.veth, self.tap):
+            (why,) = self.host.inside(make, self.rtnl, [making], True)
+            self.assertIn("The name tap0 is held by the bridge device tap0", str(why))
+            self.assertEqual(before, self.rtnl.links(["tap0"]))

@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from quantumd.plugins.linuxbridge.marks import MAKING
 from quantumd.testing import frames
 from quantumd.testing.lab import Namespace, eventually
 from tests.functional.linux import EXPERIMENT, LinuxCase
@@ -237,11 +238,12 @@ class VethTests(LinuxCase):
         self.assertEqual(2, len(self.host.links()))
 
     def test_leftovers(self) -> None:
-        """What bears our mark and has no record goes, what only looks like it stays."""
+        """What bears our mark, or was not made to the end, and has no record goes; what only looks like it stays."""
         network = self.network()
         self.plug(network, "tap", device={"create": "tap"})
         self.kill_daemon()
-        self.host.ip("link add q-lookalike type bridge")
+        self.host.ip(f"link add half group {MAKING} type bridge")
+        self.host.ip("link add q-lookalike group 7 type bridge")
         self.host.ip("link add qtlookalike type veth peer name other")
         stays = {"q-lookalike", "qtlookalike", "other"}
         self.state.unlink()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from quantumd.plugins.linuxbridge.marks import MAKING
 from quantumd.testing import frames
 from quantumd.testing.lab import Namespace, eventually
 from tests.functional.linux import EXPERIMENT
@@ -112,9 +113,11 @@ class DaemonTests(DriftCase):
         self.assertEqual({"eth0"}, set(one.links()))
 
     def test_leftovers(self) -> None:
-        """What a daemon with another state file left is removed; what is a hypervisor's is isolated and stays."""
+        """What a daemon with another state file left is removed, half made or whole; what is a hypervisor's is isolated
+        and stays."""
         self.two_guests()
         self.kill_daemon()
+        self.host.ip(f"link add half group {MAKING} type veth peer name other")
         self.state.unlink()
         for beside in self.state.parent.glob("*.sqlite-*"):
             beside.unlink()

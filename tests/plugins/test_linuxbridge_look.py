@@ -15,7 +15,7 @@ from quantumd.plugins.linuxbridge.facts import Facts, Found
 from quantumd.plugins.linuxbridge.features import Features
 from quantumd.plugins.linuxbridge.judge import judge
 from quantumd.plugins.linuxbridge.look import leftovers, see_network, see_plug
-from quantumd.plugins.linuxbridge.marks import network_alias, network_ident, port_alias, temporary
+from quantumd.plugins.linuxbridge.marks import MAKING, network_alias, network_ident, port_alias
 from quantumd.plugins.linuxbridge.terms import Plug, plug_of
 from quantumd.plugins.linuxbridge.view import HostView
 from tests.core.support import World, named, tap, uplink
@@ -25,8 +25,7 @@ def facts(*links: Link, **more: Any) -> Facts:
     """A host with these devices."""
     found = Facts(**more)
     for link in links:
-        found.links[link.index] = link
-        found.names.update((name, link.index) for name in (link.name, *link.altnames))
+        found.add(link)
     return found
 
 
@@ -77,17 +76,18 @@ class LookTests(SynchronousTestCase):
         self.assertEqual((), leftovers(facts(stranger), State()))
 
     def test_half_made(self) -> None:
-        """What a crash left under a temporary name is there, and not in order."""
-        half = Link(3, temporary(network_ident(self.network.id)), 0, kind="bridge")
+        """What a crash left half made is there, and not in order; without a record, it is a leftover."""
+        half = evolve(self.bridge, altnames=(), alias="", group=MAKING)
         seen = see_network(facts(half), self.network)
         self.assertTrue(seen.present)
         self.assertTrue(seen.differences)
         plug = self.plug(tap("t"))
-        half = Link(3, temporary(plug.ident), 0, altnames=(plug.mark,), alias=port_alias(plug.ident))
+        half = evolve(self.device(plug), group=MAKING)
         for link in (half, evolve(half, altnames=(), alias="")):
             seen = see_plug(facts(self.bridge, link), plug)
             self.assertTrue(seen.present)
-            self.assertTrue(seen.differences)
+            self.assertEqual(("its device is half made",), seen.differences)
+            self.assertEqual(1, len(leftovers(facts(link), State())))
 
     def test_made(self) -> None:
         """A device of ours is in order, or what is wrong with it is said; its name alone does not make it ours."""

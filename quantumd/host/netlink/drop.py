@@ -81,16 +81,25 @@ def _filter(parent: int, program: Program) -> bytes:
     return encode(message)
 
 
+_NEW = NLM_F_CREATE | NLM_F_EXCL
+
+
 def requests(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request]:
     """The requests that put ``rules``, pairs of INGRESS or EGRESS and a program, on a device.
 
     Those that are in place already are answered with EEXIST; :func:`failed` knows.
     """
-    flags = NLM_F_CREATE | NLM_F_EXCL
-    return [
-        Request(_RTM_NEWQDISC, flags, _at(index, _qdisc())),
-        *(Request(_RTM_NEWTFILTER, flags, _at(index, _filter(parent, rule))) for parent, rule in rules),
-    ]
+    return [qdisc(index), *filters(index, rules)]
+
+
+def qdisc(index: int) -> Request:
+    """The request for what holds the filters."""
+    return Request(_RTM_NEWQDISC, _NEW, _at(index, _qdisc()))
+
+
+def filters(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request]:
+    """The requests for the filters themselves."""
+    return [Request(_RTM_NEWTFILTER, _NEW, _at(index, _filter(parent, rule))) for parent, rule in rules]
 
 
 def removals(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request]:

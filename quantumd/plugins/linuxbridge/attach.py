@@ -21,7 +21,7 @@ from quantumd.plugins.linuxbridge.features import Features
 from quantumd.plugins.linuxbridge.judge import MAX_PORTS, cut_off, reserved_for_the_host
 from quantumd.plugins.linuxbridge.look import bridge_of_network, device_of, plug_report, replaced, waits_for
 from quantumd.plugins.linuxbridge.making import Inner, Making, inside, make
-from quantumd.plugins.linuxbridge.marks import describe, made_here, marks, temporary
+from quantumd.plugins.linuxbridge.marks import describe, made_here, marks
 from quantumd.plugins.linuxbridge.plans import making_of
 from quantumd.plugins.linuxbridge.terms import Place, Plug, Role, plug_of, remote_of
 from quantumd.plugins.linuxbridge.view import cuts_off, is_host_address
@@ -68,7 +68,7 @@ class _Attaching:
         self._facts = self._look()
 
     def _look(self) -> Facts:
-        names = {name for plug in self._plugs for name in (*plug.names, temporary(plug.ident))}
+        names = {name for plug in self._plugs for name in plug.names}
         places = {plug.place for plug in self._plugs if plug.place is not None}
         return gather(self._rtnl, names, places, self._context.features.altnames)
 
@@ -96,7 +96,8 @@ class _Attaching:
 
     def _clean(self) -> None:
         """Remove what is half made, and what leads elsewhere than it should by now."""
-        doomed = {link.index for plug in self._plugs if (link := self._facts.find(temporary(plug.ident))) is not None}
+        half_made = (self._facts.find_half_made((plug.device, plug.mark)) for plug in self._plugs)
+        doomed = {link.index for link in half_made if link is not None}
         for plug in self._plugs:
             link = device_of(self._facts, plug) if plug.role is not Role.FOREIGN else None
             if link is not None and replaced(self._facts, plug, link):

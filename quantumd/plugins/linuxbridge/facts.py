@@ -11,7 +11,7 @@ from quantumd.host import netns
 from quantumd.host.netlink.messages import Device
 from quantumd.host.netlink.parse import IpAddress, Link
 from quantumd.host.netlink.rtnl import Rtnl
-from quantumd.plugins.linuxbridge.marks import TEMPORARY, made_here
+from quantumd.plugins.linuxbridge.marks import is_half_made, made_here
 from quantumd.plugins.linuxbridge.terms import Place, process_of
 
 
@@ -25,7 +25,7 @@ class Found:
 @frozen
 class Facts:
     """Devices, by index and by each of their names; flood entries of our VXLAN devices; namespaces by place.
-    ``half_made`` are those of the names that devices have until they are marked.
+    ``half_made`` are the names of devices that were not made to the end.
 
     ``altnames``: whether the kernel has them.
     """
@@ -37,10 +37,25 @@ class Facts:
     places: dict[Place, Found] = field(factory=dict)
     half_made: set[str] = field(factory=set)
 
+    def add(self, link: Link) -> None:
+        """One device more."""
+        self.links[link.index] = link
+        if is_half_made(link):
+            self.half_made.add(link.name)
+        for name in (link.name, *link.altnames):
+            self.names[name] = link.index
+
     def find(self, name: str) -> Link | None:
         """The device with that name or altname."""
         index = self.names.get(name)
         return self.links.get(index) if index is not None else None
+
+    def find_half_made(self, names: Iterable[str]) -> Link | None:
+        """The device with one of those names that was not made to the end."""
+        if not self.half_made:
+            return None
+        found = (self.find(name) for name in names)
+        return next((link for link in found if link is not None and link.name in self.half_made), None)
 
 
 def gather(
@@ -64,11 +79,7 @@ def gather(
         found.extend(link for link in rtnl.links(masters) if link is not None)
     facts = Facts(altnames)
     for link in found:
-        facts.links[link.index] = link
-        if link.name.startswith(TEMPORARY):
-            facts.half_made.add(link.name)
-        for name in (link.name, *link.altnames):
-            facts.names[name] = link.index
+        facts.add(link)
     for link in facts.links.values():
         if link.kind == "vxlan" and made_here(link):
             facts.remotes[link.index] = rtnl.remotes(link.index)

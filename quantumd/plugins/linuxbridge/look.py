@@ -14,15 +14,15 @@ from quantumd.host.netlink.parse import IFF_NOARP, BridgeDetail, Link, VlanDetai
 from quantumd.plugins.linuxbridge.facts import Facts
 from quantumd.plugins.linuxbridge.marks import (
     describe,
+    is_half_made,
     is_known,
     is_made_for,
     made_here,
     marks,
     network_ident,
     owners,
-    temporary,
 )
-from quantumd.plugins.linuxbridge.terms import Plug, Role, bridge_of, mtu_of, remote_of
+from quantumd.plugins.linuxbridge.terms import Plug, Role, bridge_of, mtu_of, names_of, remote_of
 
 
 def network_report(network: Network) -> Mapping[str, Any]:
@@ -44,7 +44,9 @@ def bridge_of_network(facts: Facts, network: Network) -> Link | None:
     """A network's bridge, if it is there and ours, whatever its name is now."""
     for name in (bridge_of(network), MARK + network_ident(network.id)):
         link = facts.find(name)
-        if link is not None and link.kind == "bridge" and made_here(link) and network_ident(network.id) in marks(link):
+        if link is None or link.kind != "bridge" or is_half_made(link):
+            continue
+        if made_here(link) and network_ident(network.id) in marks(link):
             return link
     return None
 
@@ -53,7 +55,7 @@ def see_network(facts: Facts, network: Network) -> Seen:
     """What is seen of a network's bridge."""
     link = bridge_of_network(facts, network)
     if link is None:
-        if facts.find(temporary(network_ident(network.id))) is not None:
+        if facts.find_half_made(names_of(network)) is not None:
             return Seen(True, ("its bridge is half made",))
         return Seen(False, ("its bridge is gone",) if network.plugin else ())
     return Seen(True, tuple(bridge_differences(link, network)), plugin=network_report(network))
@@ -82,7 +84,7 @@ def see_plug(facts: Facts, plug: Plug) -> Seen:
     waiting = waits_for(facts, plug, link)
     if link is None:
         report = plug_report(plug, None)
-        if facts.find(temporary(plug.ident)) is not None:
+        if facts.find_half_made((plug.device, plug.mark)) is not None:
             return Seen(True, ("its device is half made",), waiting, report, up=False)
         marked = facts.find(plug.mark)
         if plug.role is Role.TUNNEL and marked is not None and made_here(marked):
@@ -98,6 +100,8 @@ def see_plug(facts: Facts, plug: Plug) -> Seen:
 
 def device_of(facts: Facts, plug: Plug) -> Link | None:
     """The device that goes into the bridge: somebody's, or our own by its mark."""
+    if facts.find_half_made((plug.device, plug.mark)) is not None:
+        return None
     if plug.role is Role.FOREIGN:
         # Its owner may rename a device that is plugged: it is the same one.
         return facts.find(plug.device) or facts.find(plug.mark)
@@ -164,10 +168,10 @@ def replaced(facts: Facts, plug: Plug, link: Link) -> bool:
 
 
 def leftovers(facts: Facts, state: State) -> tuple[Leftover, ...]:
-    """What bears our mark, and that no record accounts for."""
+    """What bears our mark, or was not made to the end, and that no record accounts for."""
     found = []
     for link in facts.links.values():
         whose = owners(link)
-        if whose and not any(is_known(state, ident) for ident in whose):
+        if (whose or is_half_made(link)) and not any(is_known(state, ident) for ident in whose):
             found.append(Leftover(describe(link), {"index": link.index, "marks": sorted(whose)}))
     return tuple(found)

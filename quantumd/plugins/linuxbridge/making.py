@@ -1,7 +1,8 @@
-"""Making devices, many at once: under a temporary name, marked, shielded, then renamed, plugged and set up.
+"""Making devices, many at once: in a link group of ours, marked, shielded, then taken out of it, plugged and set up.
 
-Where this process dies in between, what is there is known by its temporary name, or by its mark. What has its name is
-whole: whether the other end of a veth is up, too, is not ours to say from then on.
+Where this process dies in between, what is there is known by that group, or by its mark. What has left the group is
+whole: whether the other end of a veth is up, too, is not ours to say from then on. (A tap goes with the process until
+it is whole.)
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from quantumd.host.netlink.parse import IFF_UP, Link
 from quantumd.host.netlink.rtnl import Rtnl, read_link
 from quantumd.host.netlink.wire import Request
 from quantumd.host.tun import Tap, create_tap
-from quantumd.plugins.linuxbridge.marks import describe, temporary
+from quantumd.plugins.linuxbridge.marks import describe
 
 _AT_ONCE = 200  # open taps and namespaces are file descriptors, of which a process has 1,024 by default
 
@@ -50,7 +51,7 @@ class Making:
 
     ``ident`` is the id that it is marked with, ``master`` the index of the Linux bridge that it is plugged into (0: it
     is one, or goes elsewhere), ``keep_off`` keeps the host off it (None: as is right for a bridge or a bridge's port),
-    ``create`` makes it under :func:`~.marks.temporary` of ident.
+    ``create`` makes it, in the group :data:`~.marks.MAKING`.
     """
 
     name: str
@@ -71,18 +72,18 @@ class _Item:
         self.link: Link | None = None
         self.tap: Tap | None = None
         self.error = ""
+        #: Somebody else's device has its name.
+        self.taken = False
 
 
 def make(rtnl: Rtnl, makings: Sequence[Making], altnames: bool) -> list[Link | str]:
-    """Make devices; for each, the device as it was made, or why it is not there. Nothing half made stays.
-
-    Nothing must be there under their temporary names.
-    """
+    """Make devices; for each, the device as it was made, or why it is not there. Nothing half made stays."""
     made: list[Link | str] = []
     for start in range(0, len(makings), _AT_ONCE):
         items = [_Item(making) for making in makings[start : start + _AT_ONCE]]
         with _taps(items):
-            _create(rtnl, items, altnames)
+            _create(rtnl, items)
+            _mark(rtnl, _going_well(items), altnames)
             _shield(rtnl, items)
             _set_up_inner_ends(_going_well(items))
             _plug(rtnl, items)
@@ -99,10 +100,10 @@ def _taps(items: list[_Item]) -> Iterator[None]:
             plan = item.making.create
             if isinstance(plan, TapPlan):
                 try:
-                    item.tap = stack.enter_context(
-                        create_tap(temporary(item.making.ident), multi_queue=plan.multi_queue)
-                    )
+                    item.tap = stack.enter_context(create_tap(item.making.name, multi_queue=plan.multi_queue))
                     item.tap.own(plan.owner_uid, plan.owner_gid)
+                except FileExistsError:
+                    item.taken = True
                 except OSError as error:
                     item.error = f"The tap {item.making.name} cannot be made: {error.strerror}."
         yield
@@ -112,27 +113,47 @@ def _going_well(items: list[_Item]) -> list[_Item]:
     return [item for item in items if not item.error]
 
 
-def _create(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
+def _create(rtnl: Rtnl, items: list[_Item]) -> None:
+    """Make what is no tap, and look at each: from here on it is spoken of by its index, as a name is anybody's."""
     going = _going_well(items)
     chains = []
     for item in going:
-        making, name = item.making, temporary(item.making.ident)
-        if isinstance(making.create, TapPlan):
-            chain = [messages.set_link(name, alias=making.alias, mtu=making.create.mtu)]
-        else:
-            chain = [making.create, messages.set_link(name, alias=making.alias)]
-        if altnames:
-            chain.append(messages.set_altname(name, MARK + making.ident))
-        chains.append([*chain, messages.get_link(name)])
+        making = item.making
+        create = [] if isinstance(making.create, TapPlan) else [making.create]
+        chains.append([*create, messages.get_link(making.name)])
     replies = iter(rtnl.batch([request for chain in chains for request in chain]))
     for item, chain in zip(going, chains, strict=True):
-        mine = [next(replies) for _ in chain]
-        refused = next((reply for reply in mine if not reply.ok), None)
-        item.link = read_link(mine[-1])
+        *made, there = [next(replies) for _ in chain]
+        found, name = read_link(there), item.making.name
+        refused = next((reply for reply in (*made, there) if not reply.ok), None)
+        if item.taken or (refused is not None and refused.errno == errno.EEXIST and found is not None):
+            whose = f"the {describe(found)}" if found is not None else "another device"
+            item.error = f"The name {name} is held by {whose}; rename or remove that."
+        elif refused is not None:
+            item.error = f"The device {name} cannot be made: {_why(item.making, refused.errno, refused.reason)}."
+        else:
+            item.link = found
+
+
+def _mark(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
+    chains = []
+    for item in items:
+        assert item.link is not None
+        index, making = item.link.index, item.making
+        mtu = making.create.mtu if isinstance(making.create, TapPlan) else None
+        chain = [messages.set_link(index, alias=making.alias, mtu=mtu)]
+        if altnames:
+            chain.append(messages.set_altname(index, MARK + making.ident))
+        chains.append(chain)
+    for item, refused in zip(items, rtnl.chains(chains), strict=True):
+        assert item.link is not None
+        making = item.making
         if refused is not None:
-            item.error = (
-                f"The device {item.making.name} cannot be made: {_why(item.making, refused.errno, refused.reason)}."
-            )
+            item.error = f"The device {making.name} cannot be marked: {refused.reason}."
+            continue
+        mtu = making.create.mtu if isinstance(making.create, TapPlan) else item.link.mtu
+        marks = (MARK + making.ident,) if altnames else ()
+        item.link = evolve(item.link, alias=making.alias, altnames=marks, mtu=mtu)
 
 
 def _why(making: Making, code: int, reason: str) -> str:
@@ -159,22 +180,13 @@ def _plug(rtnl: Rtnl, items: list[_Item]) -> None:
     for item in going:
         assert item.link is not None
         master = item.making.master or None
-        chain = [messages.set_link(item.link.index, name=item.making.name, master=master, up=True)]
+        chain = [messages.set_link(item.link.index, group=0, master=master, up=True)]
         if item.making.isolated:
             chain.append(messages.set_isolated(item.link.index, True))
         chains.append(chain)
-    refusals = rtnl.chains(chains)
-    taken = [
-        item.making.name for item, reply in zip(going, refusals, strict=True) if reply and reply.errno == errno.EEXIST
-    ]
-    holders = dict(zip(taken, rtnl.links(taken), strict=True))
-    for item, reply in zip(going, refusals, strict=True):
-        if reply is not None:
-            name, holder = item.making.name, holders.get(item.making.name)
-            if holder is not None:
-                item.error = f"The name {name} is held by the {describe(holder)}; rename or remove that."
-            else:
-                item.error = f"The device {name} cannot be plugged: {reply.reason}."
+    for item, refused in zip(going, rtnl.chains(chains), strict=True):
+        if refused is not None:
+            item.error = f"The device {item.making.name} cannot be plugged: {refused.reason}."
 
 
 def _finish(rtnl: Rtnl, items: list[_Item]) -> None:
@@ -186,7 +198,7 @@ def _finish(rtnl: Rtnl, items: list[_Item]) -> None:
     for item in _going_well(items):
         if item.link is not None:
             making, flags = item.making, item.link.flags | IFF_UP
-            item.link = evolve(item.link, name=making.name, master=making.master, flags=flags, isolated=making.isolated)
+            item.link = evolve(item.link, group=0, master=making.master, flags=flags, isolated=making.isolated)
 
 
 def _set_up_inner_ends(items: list[_Item]) -> None:

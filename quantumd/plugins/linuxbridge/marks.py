@@ -2,13 +2,13 @@
 
 Everything that it made or plugged has the altname ``quantum-<port id>`` or ``quantum-net-<network id>``; what it
 *made* also has an ifalias that begins with ``quantumd``, which is for people, tells a managed device from a foreign
-one, and is the only mark on kernels without altnames. A device is made under a temporary name, marked, and renamed:
-whatever has its final name without a mark is somebody else's.
+one, and is the only mark on kernels without altnames. A device is born into a link group of ours, which it leaves when
+it is marked and whole: what is in that group is half made, and whatever has a name of ours without a mark and without
+that group is somebody else's.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from quantumd.core.names import MARK
@@ -18,8 +18,9 @@ from quantumd.host.netlink.parse import Link
 _ALIAS = re.compile(r"quantumd (network|port|tunnel) ([0-9a-f-]{36})\b")
 _ALIAS_PREFIX = "quantumd "
 _NETWORK = "net-"
-#: What names begin with that are had until a mark is.
-TEMPORARY = "q~"
+#: The link group of what is being made: a number that luck chose. The group is the one thing that a device can be born
+#: with and get rid of together with being set up (a name costs a wait for all readers to change).
+MAKING = 0x6CDC4E5D
 
 
 def network_ident(network_id: str) -> str:
@@ -49,9 +50,9 @@ def tunnel_alias(network_id: str) -> str:
     return f"{_ALIAS_PREFIX}tunnel {network_id}"
 
 
-def temporary(ident: str) -> str:
-    """The name under which a network's or port's device is made until it is marked."""
-    return TEMPORARY + hashlib.blake2b(ident.encode()).hexdigest()[:13]
+def is_half_made(link: Link) -> bool:
+    """Whether a process of ours ended while it made the device."""
+    return link.group == MAKING
 
 
 def marks(link: Link) -> set[str]:

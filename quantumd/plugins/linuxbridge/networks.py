@@ -17,7 +17,7 @@ from quantumd.host.shield import shield_bridges
 from quantumd.plugins.linuxbridge.facts import Facts, gather
 from quantumd.plugins.linuxbridge.look import bridge_of_network, network_report
 from quantumd.plugins.linuxbridge.making import Making, make
-from quantumd.plugins.linuxbridge.marks import describe, marks, network_alias, network_ident, temporary
+from quantumd.plugins.linuxbridge.marks import MAKING, describe, marks, network_alias, network_ident
 from quantumd.plugins.linuxbridge.terms import bridge_of, mtu_of, names_of
 
 
@@ -52,9 +52,9 @@ def ensure_networks(rtnl: Rtnl, changes: Sequence[EnsureNetwork], altnames: bool
 
 def _clean(rtnl: Rtnl, networks: Sequence[Network]) -> Facts:
     """Look at the networks' bridges, and remove half-made ones."""
-    names = {name for one in networks for name in (*names_of(one), temporary(network_ident(one.id)))}
+    names = {name for one in networks for name in names_of(one)}
     facts = gather(rtnl, names)
-    half_made = [link for one in networks if (link := facts.find(temporary(network_ident(one.id)))) is not None]
+    half_made = [link for one in networks if (link := facts.find_half_made(names_of(one))) is not None]
     if not half_made:
         return facts
     delete_links(rtnl, [link.index for link in half_made])
@@ -62,7 +62,7 @@ def _clean(rtnl: Rtnl, networks: Sequence[Network]) -> Facts:
 
 
 def _making(network: Network) -> Making:
-    create = messages.create_bridge(temporary(network_ident(network.id)), derived_mac(network.id), mtu_of(network))
+    create = messages.create_bridge(bridge_of(network), derived_mac(network.id), mtu_of(network), MAKING)
     return Making(bridge_of(network), network_ident(network.id), network_alias(network.id), create)
 
 

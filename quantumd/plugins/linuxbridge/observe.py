@@ -13,7 +13,6 @@ from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.plugins.linuxbridge.facts import gather
 from quantumd.plugins.linuxbridge.features import Features
 from quantumd.plugins.linuxbridge.look import leftovers, see_network, see_plug
-from quantumd.plugins.linuxbridge.marks import network_ident, temporary
 from quantumd.plugins.linuxbridge.terms import Plug, Role, names_of, plug_of
 
 
@@ -37,10 +36,8 @@ def observe(
         elif isinstance(record, Port):
             # There is nothing of a port on the host but what is plugged into it.
             seen[key] = Seen(not record.going)
-    names: set[Device] = {
-        name for network in networks for name in (*names_of(network), temporary(network_ident(network.id)))
-    }
-    names.update(name for plug in plugs.values() for name in (*plug.names, temporary(plug.ident)))
+    names: set[Device] = {name for network in networks for name in names_of(network)}
+    names.update(name for plug in plugs.values() for name in plug.names)
     places = {plug.place for plug in plugs.values() if plug.place is not None}
     facts = gather(rtnl, None if everything else names, places, features.altnames, known)
     late: dict[Key, str] = {}

@@ -6,7 +6,7 @@ from quantumd.host.mac import derived_mac
 from quantumd.host.netlink import messages
 from quantumd.host.netlink.parse import Link
 from quantumd.plugins.linuxbridge.making import Inner, Making, TapPlan
-from quantumd.plugins.linuxbridge.marks import port_alias, temporary, tunnel_alias
+from quantumd.plugins.linuxbridge.marks import MAKING, port_alias, tunnel_alias
 from quantumd.plugins.linuxbridge.terms import DEFAULT_MTU, Plug, Role, local_of, remote_of
 
 
@@ -15,7 +15,7 @@ def making_of(plug: Plug, bridge: Link, inner: Inner | None, below: Link | None)
 
     ``inner`` is where a veth's other end goes, ``below`` what a VLAN sub-interface is made on.
     """
-    form, name = plug.attachment.form, temporary(plug.ident)
+    form, name = plug.attachment.form, plug.device
     alias = port_alias(plug.ident)
     if plug.role is Role.TUNNEL:
         assert form.tunnel is not None
@@ -27,6 +27,7 @@ def making_of(plug: Plug, bridge: Link, inner: Inner | None, below: Link | None)
             ipv6=remote_of(form.tunnel).version == 6,
             mac=derived_mac(plug.device),
             mtu=plug.mtu,
+            group=MAKING,
         )
         alias = tunnel_alias(plug.attachment.network_id)
         return Making(plug.device, plug.ident, alias, create, bridge.index, isolated=True)
@@ -34,7 +35,7 @@ def making_of(plug: Plug, bridge: Link, inner: Inner | None, below: Link | None)
     if plug.role is Role.VLAN:
         assert below is not None
         assert form.vlan is not None
-        create = messages.create_vlan(name, below=below.index, vid=form.vlan, mtu=plug.mtu)
+        create = messages.create_vlan(name, below=below.index, vid=form.vlan, mtu=plug.mtu, group=MAKING)
     elif plug.role is Role.VETH:
         assert inner is not None
         create = messages.create_veth(
@@ -44,6 +45,7 @@ def making_of(plug: Plug, bridge: Link, inner: Inner | None, below: Link | None)
             mac=derived_mac(plug.ident),
             peer_mac=form.device.mac,
             mtu=plug.mtu,
+            group=MAKING,
         )
     else:
         device = form.device

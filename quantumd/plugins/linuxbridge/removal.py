@@ -17,9 +17,9 @@ from quantumd.host.netlink.parse import IpAddress, Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Request
 from quantumd.host.shield import unshield_strangers
-from quantumd.plugins.linuxbridge.facts import Facts, gather
+from quantumd.plugins.linuxbridge.facts import gather
 from quantumd.plugins.linuxbridge.look import bridge_of_network
-from quantumd.plugins.linuxbridge.marks import describe, made_here, marks, network_ident, owners, temporary
+from quantumd.plugins.linuxbridge.marks import describe, is_half_made, made_here, marks, owners
 from quantumd.plugins.linuxbridge.terms import Plug, Role, names_of, plug_of, remote_of
 
 #: How many bridges go together. The kernel waits for each, and lets nobody change any device of the machine meanwhile:
@@ -52,7 +52,9 @@ class _Removing:
                 case Detach():
                     self._detach(place, plug_of(change.attachment, change.network))
                 case RemoveNetwork(network):
-                    self._doom(place, bridge_of_network(self._facts, network), _half_made(self._facts, network.id))
+                    self._doom(
+                        place, bridge_of_network(self._facts, network), self._facts.find_half_made(names_of(network))
+                    )
                 case RemoveLeftover():
                     self._remove_leftover(place, self._facts.links.get(int(change.leftover.handle["index"])))
                 case RemovePort():
@@ -65,8 +67,9 @@ class _Removing:
         return self._outcomes
 
     def _detach(self, place: int, plug: Plug) -> None:
-        self._doom(place, _half_made(self._facts, plug.ident))
-        named, marked = self._facts.find(plug.device), self._facts.find(plug.mark)
+        found = [self._facts.find(name) for name in (plug.device, plug.mark)]
+        self._doom(place, *(link for link in found if link is not None and is_half_made(link)))
+        named, marked = (None if link is None or is_half_made(link) else link for link in found)
         if plug.role is Role.FOREIGN:
             for link in {link.index: link for link in (named, marked) if link is not None}.values():
                 self._let_go(place, plug, link)
@@ -114,7 +117,7 @@ class _Removing:
         # The index may be another device's by now.
         if link is None or sorted(owners(link)) != list(change.leftover.handle["marks"]):
             return
-        if made_here(link):
+        if made_here(link) or is_half_made(link):
             self._doom(place, link)
             return
         requests = [messages.drop_altname(link.index, MARK + ident) for ident in owners(link)]
@@ -150,16 +153,12 @@ def _devices(change: Removal) -> set[Device]:
     match change:
         case Detach():
             plug = plug_of(change.attachment, change.network)
-            return {*plug.names, temporary(plug.ident)}
+            return {*plug.names}
         case RemoveNetwork(network):
-            return {*names_of(network), temporary(network_ident(network.id))}
+            return {*names_of(network)}
         case RemoveLeftover():
             return {int(change.leftover.handle["index"])}
         case RemovePort():
             return set()
         case _:
             assert_never(change)
-
-
-def _half_made(facts: Facts, ident: str) -> Link | None:
-    return facts.find(temporary(ident))

@@ -16,7 +16,7 @@ from quantumd.host.ovsdb.errors import GuardFailed, SchemaError, TransactionFail
 from quantumd.host.ovsdb.replica import Row
 from quantumd.plugins.linuxbridge.judge import cut_off
 from quantumd.plugins.linuxbridge.marks import describe as describe_link
-from quantumd.plugins.linuxbridge.marks import made_here, marks, temporary
+from quantumd.plugins.linuxbridge.marks import made_here, marks
 from quantumd.plugins.linuxbridge.view import HostView
 from quantumd.plugins.ovs import devices
 from quantumd.plugins.ovs.backend import Backend
@@ -71,7 +71,7 @@ def names_of(switch: Switch, plug: Plug) -> set[str]:
     """The names of the devices that have to do with a plug."""
     match plug.role:
         case Role.TAP | Role.VETH:
-            return {plug.port, plug.mark, temporary(plug.ident)}
+            return {plug.port, plug.mark}
         case Role.BOUND:
             return {interface.name for _, interface in switch.bound(plug.attachment.id)}
         case Role.TUNNEL:
@@ -128,7 +128,7 @@ class _Attaching:
         """Take out what the switch holds on to in vain, and remove what is half made or leads elsewhere by now."""
         switch, host = self._tools.switch, self._host
         rows = Rows(switch)
-        doomed: set[str] = set()
+        doomed: dict[str, str | None] = {}
         orphans: list[tuple[Plug, Link]] = []
         for _, plug in self._going():
             port = port_of(switch, host, plug)
@@ -138,7 +138,7 @@ class _Attaching:
                 rows.remove(stale)
             link = host.device_of(plug) if plug.role in DEVICES else None
             if host.is_half_made(plug) or (link is not None and leads_elsewhere(host, plug, link)):
-                doomed.add(plug.ident)
+                doomed[plug.ident] = plug.port
             inner = host.inner.get(plug.ident)
             if inner is not None and (port is None or host.facts.find(plug.port) is not None):
                 orphans.append((plug, inner))

@@ -19,7 +19,7 @@ from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Request
 from quantumd.plugins.linuxbridge.facts import Facts, gather, open_place
 from quantumd.plugins.linuxbridge.making import Inner, Making, TapPlan, make
-from quantumd.plugins.linuxbridge.marks import is_made_for, made_here, marks, port_alias, temporary
+from quantumd.plugins.linuxbridge.marks import MAKING, is_half_made, is_made_for, made_here, marks, port_alias
 from quantumd.plugins.linuxbridge.terms import Place
 from quantumd.plugins.ovs.terms import Plug, Role
 
@@ -36,13 +36,13 @@ class Host:
         """The host's device that was made for a plug, by its mark."""
         for name in (plug.port, plug.mark):
             link = self.facts.find(name)
-            if link is not None and is_made_for(link, plug.ident):
+            if link is not None and is_made_for(link, plug.ident) and not is_half_made(link):
                 return link
         return None
 
     def is_half_made(self, plug: Plug) -> bool:
-        """Whether its device is there under the name that it has until it is marked."""
-        return bool(self.facts.half_made) and temporary(plug.ident) in self.facts.half_made
+        """Whether its device is there, and was not made to the end."""
+        return self.facts.find_half_made((plug.port, plug.mark)) is not None
 
 
 def look(
@@ -118,7 +118,7 @@ def make_devices(rtnl: Rtnl, plugs: Sequence[Plug], userspace: bool, altnames: b
 def _making(plug: Plug, keep_off: shield.Shield, opened: dict[Place, int]) -> Making | str:
     device = plug.attachment.form.device
     assert device is not None
-    name, alias = temporary(plug.ident), port_alias(plug.ident)
+    alias = port_alias(plug.ident)
     if plug.role is Role.TAP:
         tap = TapPlan(plug.mtu, bool(device.multi_queue), device.owner_uid, device.owner_gid)
         return Making(plug.port, plug.ident, alias, tap, keep_off=keep_off)
@@ -130,12 +130,13 @@ def _making(plug: Plug, keep_off: shield.Shield, opened: dict[Place, int]) -> Ma
         opened[plug.place] = descriptor
     inner = Inner(opened[plug.place], _ifname(plug))
     create = messages.create_veth(
-        name,
+        plug.port,
         peer=inner.name,
         netns_fd=inner.netns_fd,
         mac=derived_mac(plug.ident),
         peer_mac=device.mac,
         mtu=plug.mtu,
+        group=MAKING,
     )
     return Making(plug.port, plug.ident, alias, create, inner=inner, keep_off=keep_off)
 
@@ -189,16 +190,18 @@ def _inside(place: Place, requests: Sequence[Request]) -> list[int]:
         os.close(descriptor)
 
 
-def remove_devices(rtnl: Rtnl, idents: Iterable[str], names: Iterable[str] = ()) -> dict[str, str]:
-    """Remove what was made for these ports, whole or half; for those that stay, why."""
-    wanted = set(idents)
-    asked = [name for ident in wanted for name in (MARK + ident, temporary(ident))] + list(names)
+def remove_devices(rtnl: Rtnl, wanted: Mapping[str, str | None]) -> dict[str, str]:
+    """Remove what was made for these ports, whole or half; for those that stay, why. ``wanted`` has the name that each
+    port's device was to have, as far as it is known: what is half made may have no other mark yet."""
+    by_name = {name: ident for ident, name in wanted.items() if name is not None}
+    asked = [*(MARK + ident for ident in wanted), *by_name]
     doomed: dict[int, set[str]] = {}
     for link in rtnl.links(asked):
         if link is None:
             continue
-        owners = marks(link) & wanted if made_here(link) else set()
-        owners |= {ident for ident in wanted if link.name == temporary(ident)}
+        owners = marks(link) & wanted.keys() if made_here(link) else set()
+        if is_half_made(link) and link.name in by_name:
+            owners.add(by_name[link.name])
         if owners:
             doomed[link.index] = owners
     replies = delete_links(rtnl, doomed)

@@ -380,15 +380,22 @@ def no_way_out(switch: Switch, plug: Plug, port: Row) -> str | None:
 
 
 def suspects(switch: Switch, host: Host) -> list[str]:
-    """The ids in marks of ours, on ports and on devices, and (``uplink/DEVICE``) provider bridges."""
+    """The ids in marks of ours, on ports and on devices, (``uplink/DEVICE``) provider bridges, and (``half/DEVICE``)
+    what was not made to the end."""
     idents = set(switch.replica.keys("Port", "mark"))
     idents.update(ident for link in host.facts.links.values() for ident in marks(link))
-    return [*idents, *(f"uplink/{device}" for device in switch.replica.keys("Bridge", "uplink"))]
+    provided = (f"uplink/{device}" for device in switch.replica.keys("Bridge", "uplink"))
+    return [*idents, *provided, *(f"half/{name}" for name in host.facts.half_made)]
 
 
 def unaccounted(switch: Switch, host: Host, state: State, suspect: str) -> Leftover | None:
     """What one of the suspects is, where no record accounts for it."""
     kind, slash, device = suspect.partition("/")
+    if kind == "half":
+        link = host.facts.find(device)
+        if link is None or any(is_known(state, ident) for ident in marks(link)):
+            return None
+        return Leftover(describe_link(link), {"half_made": device})
     if slash:
         bridge = switch.uplink_bridge(device)
         ports = (switch.replica.get("Port", uuid) for uuid in bridge.ports) if bridge is not None else ()

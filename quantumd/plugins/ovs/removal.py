@@ -19,12 +19,12 @@ async def remove(tools: Tools, changes: Sequence[Removal]) -> list[Outcome]:
     """Carry removals out, and give one outcome for each. What is gone already is done; a network is but a VLAN."""
     idents = [_ident(change) for change in changes]
     outcomes: list[Outcome] = [Done() for _ in changes]
-    wanted = {ident for ident in idents if ident is not None}
+    wanted = {ident: _device(change) for ident, change in zip(idents, changes, strict=True) if ident is not None}
     if not wanted and not any(isinstance(change, RemoveLeftover) for change in changes):
         return outcomes
-    refused = await _release(tools, wanted)
+    refused = await _release(tools, set(wanted))
     userspace = is_userspace(tools.switch)
-    gone = wanted - refused.keys()
+    gone = {ident: name for ident, name in wanted.items() if ident not in refused}
     await tools.thread.call(devices.let_go, gone, userspace)
     kept = {**refused, **await tools.thread.call(devices.remove_devices, gone)}
     await _remove_inner(tools, changes)
@@ -39,7 +39,18 @@ def _ident(change: Removal) -> str | None:
         case Detach():
             return change.attachment.port_id
         case RemoveLeftover(leftover):
-            return leftover.handle.get("mark")
+            return leftover.handle.get("mark") or leftover.handle.get("half_made")
+        case _:
+            return None
+
+
+def _device(change: Removal) -> str | None:
+    """What the device that was made for it is called, or was to be called."""
+    match change:
+        case Detach():
+            return plug_of(change.attachment, change.network).port
+        case RemoveLeftover(leftover):
+            return leftover.handle.get("half_made")
         case _:
             return None
 
