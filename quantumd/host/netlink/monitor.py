@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from quantumd.host.netlink import parse
+from quantumd.host.netlink.receiving import Receiver
 from quantumd.host.netlink.rtnl import Rtnl, open_socket
 from quantumd.host.netlink.wire import Message
 from quantumd.host.netlink.wire import messages as split
@@ -24,7 +25,7 @@ _RTMGRP_IPV6_IFADDR, _RTMGRP_IPV6_ROUTE = 0x100, 0x400
 _GROUPS = _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_IFADDR | _RTMGRP_IPV6_ROUTE
 
 _BUFFER = 16 << 20  # some 10,000 notices, while the reactor is busy with something else
-_READS_AT_ONCE = 1024
+_READS_AT_ONCE = 32  # each of up to 32 notices
 _REST = 0.002  # seconds
 
 
@@ -85,6 +86,7 @@ class LinkMonitor:
     def __init__(self, reactor: Any, opened: socket.socket, listener: Callable[[list[Event]], None]) -> None:
         self._reactor = reactor
         self._socket = opened
+        self._receiver = Receiver(opened)
         self._listener = listener
         self._rest: Any = None
 
@@ -122,10 +124,11 @@ class LinkMonitor:
         burst = _Burst()
         for _ in range(_READS_AT_ONCE):
             try:
-                burst.add(self._socket.recv(1 << 16))
-            except BlockingIOError:
-                break
+                for notice in self._receiver.receive():
+                    burst.add(notice)
             except OSError as error:
+                if error.errno == errno.EAGAIN:
+                    break
                 if error.errno != errno.ENOBUFS:
                     raise
                 burst.events.append(Overrun())

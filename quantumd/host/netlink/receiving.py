@@ -50,7 +50,7 @@ _recvmmsg = ctypes.CDLL(None, use_errno=True).recvmmsg
 
 
 class Receiver:
-    """Receives from a blocking socket, for one thread."""
+    """Receives from a socket, for one thread."""
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
@@ -65,7 +65,7 @@ class Receiver:
             header.vectors, header.vectors_length = ctypes.pointer(vector), 1
 
     def receive(self) -> Iterator[bytes]:
-        """The datagrams that are there; waits for one, as long as the socket's SO_RCVTIMEO says.
+        """The datagrams that are there; a blocking socket waits for one, as long as its SO_RCVTIMEO says.
 
         :raise OSError: the socket failed; EAGAIN: none came in time; EMSGSIZE: one was longer than is read
         """

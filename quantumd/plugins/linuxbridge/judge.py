@@ -30,6 +30,12 @@ MAX_PORTS = 1023
 _GUESTS = ("tun", "veth")
 
 
+def is_about_strangers(change: RecordChange) -> bool:
+    """Whether the change is judged by devices that somebody else makes and removes. Of our own, the names matter, and
+    who has them is found out when they are made."""
+    return isinstance(change, Attach) and not change.attachment.form.managed
+
+
 def judge(state: State, change: RecordChange, view: HostView, features: Features) -> Json:
     """See :meth:`quantumd.interfaces.INetworkPlugin.judge`."""
     match change:

@@ -36,7 +36,7 @@ from quantumd.plugins.linuxbridge.attach import Context, attach
 from quantumd.plugins.linuxbridge.awaited import Awaited
 from quantumd.plugins.linuxbridge.features import Features, probe
 from quantumd.plugins.linuxbridge.interests import Interests
-from quantumd.plugins.linuxbridge.judge import MAX_PORTS, judge
+from quantumd.plugins.linuxbridge.judge import MAX_PORTS, is_about_strangers, judge
 from quantumd.plugins.linuxbridge.networks import ensure_networks
 from quantumd.plugins.linuxbridge.observe import observe
 from quantumd.plugins.linuxbridge.removal import remove
@@ -159,8 +159,8 @@ class LinuxBridgePlugin:
 
     def judge(self, state: State, change: RecordChange) -> Json:
         """See INetworkPlugin."""
-        if isinstance(change, EnsureNetwork | Attach) and self._monitor is not None and self._running:
-            # These are judged by the devices that there are; nobody shall be told of one that went a moment ago.
+        if is_about_strangers(change) and self._monitor is not None and self._running:
+            # It is judged by the devices that there are; nobody shall be told of one that went a moment ago.
             self._monitor.read()
         return judge(state, change, self._view, self._features)
 

@@ -38,6 +38,7 @@ from quantumd.host.netns_watch import NamespaceWatch
 from quantumd.host.ovsdb.remotes import Credentials, client_endpoint
 from quantumd.interfaces import Capabilities, INetworkPlugin, Notify
 from quantumd.plugins.linuxbridge.interests import Interests
+from quantumd.plugins.linuxbridge.judge import is_about_strangers
 from quantumd.plugins.linuxbridge.view import HostView, Snapshot
 from quantumd.plugins.ovs import devices
 from quantumd.plugins.ovs.attach import Tools, attach, names_of
@@ -210,7 +211,7 @@ class OvsPlugin:
 
     def judge(self, state: State, change: RecordChange) -> Json:
         """See INetworkPlugin."""
-        if isinstance(change, Attach) and self._monitor is not None and self._running:
+        if is_about_strangers(change) and self._monitor is not None and self._running:
             self._monitor.read()
         return self._judge.judge(state, change, self._view, self._backend.switch, self._features)
 
