@@ -18,9 +18,17 @@ def port_form(body: Json | None) -> Json:
     return {} if body is None else _resource(body["port"])
 
 
+def attachment_forms(body: Json) -> list[tuple[str, Form]]:
+    """The forms to plug, each with the id of its network."""
+    return [(asked["network_id"], _form(asked)) for asked in body["attachments"]]
+
+
 def attachment_form(body: Json) -> Form:
     """The form to plug."""
-    asked = body["attachment"]
+    return _form(body["attachment"])
+
+
+def _form(asked: Json) -> Form:
     device, tunnel = asked.get("device"), asked.get("tunnel")
     return Form(
         id=asked["id"],

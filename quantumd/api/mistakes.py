@@ -153,6 +153,8 @@ def says(mistake: Mistake) -> str:
             return f"must be at least {wanted}"
         case "maximum":
             return f"must be at most {wanted}"
+        case "minItems" | "maxItems" if "x-says" in schema:
+            return str(schema["x-says"])
         case "pattern":
             return str(schema.get("x-says", f"must match {wanted}"))
         case "format":

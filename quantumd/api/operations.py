@@ -6,16 +6,17 @@ Each takes a :class:`Call` and gives a :class:`Reply`; neither knows of bytes.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.web.http import Request
 
-from quantumd.api.forms import attachment_form, network_form, port_form
+from quantumd.api.forms import attachment_form, attachment_forms, network_form, port_form
 from quantumd.api.queries import next_link, page
 from quantumd.api.representations import (
     DELETED,
+    attachment,
     attachment_entry,
     attachment_entry_anywhere,
     location,
@@ -95,6 +96,7 @@ class Operations:
             "unplug_attachment": self.unplug_attachment,
             "list_network_attachments": self.list_network_attachments,
             "plug_anywhere": self.plug_anywhere,
+            "plug_many": self.plug_many,
             "list_attachments": self.list_attachments,
         }
 
@@ -190,6 +192,16 @@ class Operations:
         return await self._accepted(
             call, self._quantum.plug_anywhere(call.caller, call.network_id, attachment_form(call.body))
         )
+
+    async def plug_many(self, call: Call) -> Reply:
+        """All of them or none."""
+        records = await self._quantum.plug_many(call.caller, attachment_forms(call.body))
+        headers = {"Location": "/attachments"}
+        if call.wait is not None:
+            now = await self._waiters.all_settled([one.key for one in records], call.wait)
+            records = [cast("Attachment", after or before) for before, after in zip(records, now, strict=True)]
+            headers["Preference-Applied"] = f"wait={call.wait}"
+        return Reply(body={"attachments": [attachment(one) for one in records]}, status=202, headers=headers)
 
     def list_attachments(self, call: Call) -> Reply:
         """Operation 15."""

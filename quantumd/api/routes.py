@@ -248,6 +248,17 @@ ROUTES: tuple[Route, ...] = (
         query=schemas.attachment_query,
     ),
     Route(
+        name="plug_many",
+        method="POST",
+        path="/attachments",
+        summary="Plug several things into networks, each into a free port or a new one: all of them, or none",
+        reply="PluggedAttachments",
+        status=202,
+        body=schemas.attachments_plug,
+        faults=(*_PLUG, IdInUse),
+        waits=True,
+    ),
+    Route(
         name="list_tokens",
         method="GET",
         path="/tokens",

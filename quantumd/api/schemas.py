@@ -70,6 +70,9 @@ FORCE: Json = {
     "default": False,
 }
 
+#: How many attachments one request may plug: so many hold the reactor for some hundredths of a second.
+MANY = 100
+
 #: What the contract has of types, of devices that are made, and of kinds of tunnel.
 TYPES = ("vif", "bridge", "tunnel")
 DEVICES = ("tap", "veth")
@@ -105,7 +108,8 @@ class Body:
     ``forms`` are the schemas of the whole body, of which just one is meant, found by ``select`` from the body itself
     (so that whoever errs is told what is wrong with the form that was meant, not with all of them). ``anything`` has
     the fields of all of them: it reads XML, and judges a body whose form cannot be told. ``fixed`` are fields that the
-    resource has and the body may not.
+    resource has and the body may not. With ``each``, the member is a list, and each thing in it is judged like the
+    member of that body; ``forms`` and ``anything`` are then of the list, and say nothing of what is in it.
     """
 
     name: str
@@ -115,10 +119,15 @@ class Body:
     select: Callable[[Any], str | None] = lambda _: "only"
     optional: bool = False
     fixed: frozenset[str] = field(default=frozenset())
+    each: Body | None = None
 
     @property
     def schema(self) -> Json:
         """One schema that is fulfilled by just the bodies that are taken."""
+        if self.each is not None:
+            items = self.each.schema["properties"][self.each.key]
+            (outer,) = self.forms.values()
+            return record({self.key: {**outer["properties"][self.key], "items": items}}, (self.key,))
         forms = list(self.forms.values())
         if len(forms) == 1:
             return forms[0]
@@ -152,6 +161,25 @@ def port_create(takes: Capabilities) -> Body:
 
 def attachment_plug(takes: Capabilities) -> Body:
     """Operations 11 and 14."""
+    return _attachment_body("AttachmentPlug", takes, {})
+
+
+def attachments_plug(takes: Capabilities) -> Body:
+    """Many at once, each with the network that it goes to."""
+    each = _attachment_body("AttachmentPlugAnywhere", takes, {"network_id": UUID})
+    bounds = {"type": "array", "minItems": 1, "maxItems": MANY, "x-says": f"must have 1 to {MANY} attachments"}
+    anything = {**bounds, "items": each.anything["properties"][each.key]}
+    return Body(
+        name="AttachmentsPlug",
+        key="attachments",
+        forms={"only": _whole("attachments", bounds)},
+        anything=_whole("attachments", anything),
+        each=each,
+    )
+
+
+def _attachment_body(name: str, takes: Capabilities, more: Mapping[str, Json]) -> Body:
+    """An attachment in each of its forms, which all have ``more`` members."""
     types = dict.fromkeys((*TYPES, *takes.attachment_types), "")
     takes = evolve(
         takes,
@@ -159,14 +187,23 @@ def attachment_plug(takes: Capabilities) -> Body:
         devices=tuple(dict.fromkeys((*DEVICES, *takes.devices))),
         tunnels=tuple(dict.fromkeys((*TUNNELS, *takes.tunnels))),
     )
-    forms = attachment_forms(takes)
+    forms = {form: _more(schema, more) for form, schema in attachment_forms(takes).items()}
     return Body(
-        name="AttachmentPlug",
+        name=name,
         key="attachment",
-        forms={name: _whole("attachment", form) for name, form in forms.items()},
-        anything=_whole("attachment", _any_attachment(takes, forms)),
+        forms={form: _whole("attachment", schema) for form, schema in forms.items()},
+        anything=_whole("attachment", _more(_any_attachment(takes, forms), more)),
         select=lambda body: _attachment_form(body, forms),
     )
+
+
+def _more(schema: Json, more: Mapping[str, Json]) -> Json:
+    """The schema of a record with these members too, which all have to be there."""
+    return {
+        **schema,
+        "properties": {**schema["properties"], **more},
+        "required": list(dict.fromkeys((*schema["required"], *more))),
+    }
 
 
 def _single(name: str, key: str, inner: Json, *, optional: bool = False, fixed: frozenset[str] = frozenset()) -> Body:

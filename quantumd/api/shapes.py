@@ -113,6 +113,7 @@ def shapes(takes: Capabilities) -> dict[str, Json]:
         "NetworkReply": _shape({"network": ref("Network")}),
         "PortReply": _shape({"port": ref("Port")}),
         "AttachmentReply": _shape({"attachment": ref("Attachment")}),
+        "PluggedAttachments": _list("attachments", ref("Attachment")),
         "Networks": _list("networks", _shape({"id": UUID, "name": _TEXT, "status": _STATUS, "tenant_id": _TEXT})),
         "Ports": _list("ports", _shape({"id": UUID, "status": _STATUS, "attachment": _or_null(_PLUGGED)})),
         "Attachments": _list("attachments", _shape(_ENTRY)),

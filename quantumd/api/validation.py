@@ -62,11 +62,19 @@ class BodyJudge:
         self._body = body
         self._forms = {name: Judge(form, body.fixed, body.anything) for name, form in body.forms.items()}
         self._anything = Judge(body.anything, body.fixed)
+        self._each = None if body.each is None else BodyJudge(body.each)
 
     def errors(self, value: Any) -> list[FieldError]:
         """Everything that is wrong with the body."""
         form = self._body.select(value)
-        return (self._anything if form is None else self._forms[form]).errors(value)
+        errors = (self._anything if form is None else self._forms[form]).errors(value)
+        if self._body.each is None or self._each is None or errors:
+            return errors
+        key, within = self._body.key, self._body.each.key
+        for place, one in enumerate(value[key]):
+            for error in self._each.errors({within: one}):
+                errors.append(FieldError(f"{key}.{place}{error.path.removeprefix(within)}", error.message))
+        return errors
 
 
 def _properties(schema: Any, path: Sequence[str | int]) -> Json:

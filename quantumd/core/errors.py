@@ -37,6 +37,12 @@ class Fault(Exception):
         self.detail = detail
         self.errors = tuple(errors)
 
+    def of(self, part: str, where: str) -> Fault:
+        """The same fault, of one part among several of a request: ``part`` is what it takes itself for, and ``where``
+        is the path of that."""
+        errors = [FieldError(f"{where}{error.path.removeprefix(part)}", error.message) for error in self.errors]
+        return type(self)(f"{where}: {self.detail}", errors)
+
 
 class Unauthorized(Fault):
     """No or bad credentials, or not the right to do this."""

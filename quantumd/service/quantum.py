@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -18,7 +18,7 @@ from quantumd.core.access import (
     visible_networks,
 )
 from quantumd.core.changes import Attach, RecordChange
-from quantumd.core.errors import PluginFault, ServiceUnavailable, raise_first
+from quantumd.core.errors import Fault, PluginFault, ServiceUnavailable, raise_first
 from quantumd.core.intent import Limits, matching
 from quantumd.core.model import Attachment, Form, Json, Key, Network, Port, Record
 from quantumd.core.policy import Policy
@@ -27,7 +27,7 @@ from quantumd.core.state import State
 from quantumd.core.transaction import Transaction
 from quantumd.interfaces import INetworkPlugin, IStateStore
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=Record | list[Attachment])
 
 #: The value of an ``If-Match`` header: None without one, ``["*"]`` for any, else entity tags without their quotes.
 Tags = list[str] | None
@@ -175,6 +175,24 @@ class Quantum:
 
         return self._accept(caller, network_id, plug)
 
+    def plug_many(self, caller: Caller, wanted: Sequence[tuple[str, Form]]) -> Deferred[list[Attachment]]:
+        """Plug each form into its network as :meth:`plug_anywhere` does, in this order: all of them or none. A refusal
+        says which of them it is about."""
+
+        def plug(tx: Transaction) -> list[Attachment]:
+            made = []
+            for place, (network_id, form) in enumerate(wanted):
+                try:
+                    visible_network(tx.state, caller, network_id)
+                    self._policy.check_form(caller, form)
+                    confined = self._policy.confines(caller)
+                    made.append(intent.plug_anywhere(tx, self._judge, self._limits, network_id, form, confined))
+                except Fault as fault:
+                    raise fault.of("attachment", f"attachments.{place}") from fault
+            return made
+
+        return self._accept(caller, None, plug)
+
     def unplug(self, caller: Caller, network_id: str, port_id: str, tags: Tags = None) -> Deferred[Attachment]:
         """Operation 12."""
         match = matching(tags)
@@ -216,17 +234,17 @@ class Quantum:
             authorize(tx.state, caller, Right.WRITE)
             if network_id is not None:
                 visible_network(tx.state, caller, network_id)
-            record = transform(tx)
+            made = transform(tx)
             # A request that changes nothing still says that somebody waits: what failed is tried again at once.
-            keys.update(tx.touched, [record.key])
-            if isinstance(record, Network):
+            keys.update(tx.touched, (one.key for one in made) if isinstance(made, list) else [made.key])
+            if isinstance(made, Network):
                 # What is asked of a network (its MTU, say) is asked of what is plugged into it.
-                keys.update(attachment.key for attachment in tx.state.attachments_of(record.id))
-            return record
+                keys.update(attachment.key for attachment in tx.state.attachments_of(made.id))
+            return made
 
-        def accepted(record: R) -> R:
+        def accepted(made: R) -> R:
             self._wake(keys)
-            return record
+            return made
 
         reply: Deferred[R] = Deferred()
         self._store.commit(judged).addCallback(accepted).addCallbacks(reply.callback, reply.errback)

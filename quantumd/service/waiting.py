@@ -46,6 +46,11 @@ class Waiters:
                     timeout.cancel()
         return self._store.state.get(key)
 
+    async def all_settled(self, keys: Sequence[Key], seconds: float) -> list[Record | None]:
+        """Each record when all have settled, or as it was when the seconds were over; None: it is gone."""
+        until = self._clock.seconds() + seconds
+        return [await self.settled(key, until - self._clock.seconds()) for key in keys]
+
     def release(self) -> None:
         """Let everybody go with the record as it is now, because the daemon stops."""
         waiting, self._waiting = self._waiting, {}
