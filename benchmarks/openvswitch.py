@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from attachments import AT_A_TIME, Attachments, timed, veths
+from attachments import AT_A_TIME, Attachments, guests_namespace, timed, veths
 from common import Finding, arguments, finish, in_turns
 
 from quantumd.testing.lab import Lab
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     enter()
-    run("ip", "netns", "add", "guests")
+    guests_namespace("guests")
     with tempfile.TemporaryDirectory(prefix="quantumd-bench-") as work, Lab() as lab:
         switch = OpenVSwitch(lab, None)
         switch.start()

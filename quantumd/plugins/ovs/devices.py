@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import field, frozen
@@ -104,11 +105,14 @@ def make_devices(rtnl: Rtnl, plugs: Sequence[Plug], userspace: bool, altnames: b
     try:
         makings: list[Making | str] = [_making(plug, keep_off, opened) for plug in plugs]
         made = iter(make(rtnl, [one for one in makings if isinstance(one, Making)], altnames))
+        checked: defaultdict[Place, list[str]] = defaultdict(list)
         for plug, making in zip(plugs, makings, strict=True):
             result = making if isinstance(making, str) else next(made)
             if userspace and not isinstance(result, str) and plug.place is not None:
-                _without_checksums(opened[plug.place], _ifname(plug))
+                checked[plug.place].append(_ifname(plug))
             results.append(result)
+        for place, names in checked.items():
+            _without_checksums(opened[place], names)
     finally:
         for descriptor in opened.values():
             os.close(descriptor)
@@ -141,11 +145,11 @@ def _making(plug: Plug, keep_off: shield.Shield, opened: dict[Place, int]) -> Ma
     return Making(plug.port, plug.ident, alias, create, inner=inner, keep_off=keep_off)
 
 
-def _without_checksums(descriptor: int, ifname: str) -> None:
+def _without_checksums(descriptor: int, names: Sequence[str]) -> None:
     """A switch that is a process gets a veth's packets before anybody has computed their checksums, and passes them on
     so: the guest's end computes them itself."""
     with netns.visiting(descriptor):
-        no_transmit_checksums(ifname)
+        no_transmit_checksums(names)
 
 
 def mend(rtnl: Rtnl, wanted: Sequence[tuple[Plug, Link]], altnames: bool) -> list[str]:
