@@ -3,20 +3,21 @@
     python benchmarks/openvswitch.py [--attachments 1000] [--networks 50] [--rounds 3] [--json]
 
 The limit is one OVSDB transaction with the same 1,000 ports, on devices that are there, until ``cur_cfg`` has caught
-up. quantumd plugs the same devices, by their names; and then 1,000 veths, which it has to make first. All have the same
-private Open vSwitch with the userspace datapath, on a scratch machine; the host's own network is not touched.
+up. quantumd plugs the same devices, by their names; and 1,000 veths, which it has to make first, on another host of the
+scratch machine. Each has a private Open vSwitch with the userspace datapath; the host's own network is not touched.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from attachments import AT_A_TIME, Attachments, guests_namespace, timed, veths
 from common import Finding, arguments, finish, in_turns
 
-from quantumd.testing.lab import Lab
+from quantumd.testing.lab import Lab, Namespace
 from quantumd.testing.openvswitch import OpenVSwitch
 from quantumd.testing.scratch import daemon, enter, run
 
@@ -27,6 +28,18 @@ def taps(prefix: str, count: int) -> list[str]:
     run("ip", "-batch", "-", stdin="".join(f"tuntap add dev {name} mode tap\n" for name in names))
     run("ip", "-batch", "-", stdin="".join(f"link set {name} up\n" for name in names))
     return names
+
+
+def host(name: str, lab: Lab, stack: ExitStack) -> tuple[OpenVSwitch, Path]:
+    """A host of its own, in a namespace: its Open vSwitch, and the socket of its quantumd."""
+    run("ip", "netns", "add", name)
+    work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quantumd-bench-")))
+    switch = OpenVSwitch(lab, Namespace(name))
+    switch.start()
+    config = work / "quantumd.conf"
+    config.write_text(f"[plugin:ovs]\novsdb = {switch.remote}\ndatapath_type = netdev\n")
+    stack.enter_context(daemon("ovs", work, ["--config", str(config)], name))
+    return switch, work / "api.sock"
 
 
 class Bare:
@@ -77,29 +90,28 @@ def main() -> None:
     asked = parser.parse_args()
     enter()
     guests_namespace("guests")
-    with tempfile.TemporaryDirectory(prefix="quantumd-bench-") as work, Lab() as lab:
-        switch = OpenVSwitch(lab, None)
-        switch.start()
-        config = Path(work, "quantumd.conf")
-        config.write_text(f"[plugin:ovs]\novsdb = {switch.remote}\ndatapath_type = netdev\n")
-        with daemon("ovs", Path(work), ["--config", str(config)]):
-            api = Path(work, "api.sock")
-            # Devices that lie about idle would be held against the one that makes more than one change: ovs-vswitchd
-            # reads all that the host has after each. A tap that nobody has open has no carrier.
-            names = taps("tap", asked.attachments)
-            bare = Bare(switch, names)
-            late = Attachments(api, [{"name": name} for name in names], "tap", asked.networks, "Attached/")
-            alone = Attachments(api, [{"name": name} for name in names], "one", asked.networks, "Attached/", 1)
-            made = veths(api, "guests", "vif", asked.networks, asked.attachments)
+    with ExitStack() as stack:
+        lab = stack.enter_context(Lab())
+        # Devices that lie about idle would be held against the one that makes more than one change: ovs-vswitchd reads
+        # all that its host has after each. So quantumd plugs the very devices of the limit, and makes others elsewhere.
+        switch, api = host("plugging", lab, stack)
+        _, elsewhere = host("making", lab, stack)
+        names = Namespace("plugging").inside(taps, "tap", asked.attachments)
+        bare = Bare(switch, names)
+        # A tap that nobody has open has no carrier.
+        devices = [{"name": name} for name in names]
+        late = Attachments(api, devices, "tap", asked.networks, "Attached/")
+        alone = Attachments(api, devices, "one", asked.networks, "Attached/", 1)
+        made = veths(elsewhere, "guests", "vif", asked.networks, asked.attachments)
 
-            def plug(attachments: Attachments) -> float:
-                rate = attachments.plug()
-                attachments.unplug()
-                return rate
+        def plug(attachments: Attachments) -> float:
+            rate = attachments.plug()
+            attachments.unplug()
+            return rate
 
-            plugged, single, limit, making = in_turns(
-                lambda: plug(late), lambda: plug(alone), bare.plug, lambda: plug(made), rounds=asked.rounds
-            )
+        plugged, single, limit, making = in_turns(
+            lambda: plug(late), lambda: plug(alone), bare.plug, lambda: plug(made), rounds=asked.rounds
+        )
     count = f"{asked.attachments:,}"
     finish(
         [
