@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from twisted.internet import defer, reactor
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from quantumd.host import netns
@@ -351,3 +352,27 @@ class MonitorTests(TestCase):
         self.addCleanup(watch.stop)
         events = yield done.addTimeout(5, reactor)
         self.assertIn(monitor.Overrun(), events)
+
+    def test_rest(self) -> None:
+        """After a crowd of notices it waits longer, so that of many about one device the last is read."""
+        lab = Lab()
+        self.addCleanup(lab.close)
+        host = lab.namespace()
+        rtnl = host.inside(Rtnl)
+        self.addCleanup(rtnl.close)
+        told: list[monitor.Event] = []
+        resting = MemoryReactorClock()
+        watch = monitor.LinkMonitor(resting, host.inside(monitor.open_monitor_socket, rtnl), told.extend)
+        watch.start()
+        self.addCleanup(watch.stop)
+        for count, rest in ((1, 0.002), (40, 0.02), (0, 0.002)):
+            rtnl.batch([messages.create_bridge(f"b{count}-{number}", MAC) for number in range(count)])
+            rtnl.batch([messages.set_link(f"b{count}-{number}", up=True) for number in range(count)])
+            del told[:]
+            watch.doRead()
+            self.assertEqual(count, len({event.link.name for event in told if isinstance(event, monitor.LinkChanged)}))
+            self.assertNotIn(watch, resting.getReaders())
+            resting.advance(rest * 0.9)
+            self.assertNotIn(watch, resting.getReaders())
+            resting.advance(rest * 0.2)
+            self.assertIn(watch, resting.getReaders())

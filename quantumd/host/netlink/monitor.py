@@ -26,7 +26,8 @@ _GROUPS = _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6
 
 _BUFFER = 16 << 20  # some 10,000 notices, while the reactor is busy with something else
 _READS_AT_ONCE = 32  # each of up to 32 notices
-_REST = 0.002  # seconds
+#: Seconds between two readings; the longer ones after so many notices at once, which are mostly many about each device.
+_REST, _LONG_REST, _MANY = 0.002, 0.02, 64
 
 
 @frozen
@@ -117,10 +118,11 @@ class LinkMonitor:
         """See IReadDescriptor: read, then rest a moment, so that a burst of notices is read in few goes."""
         self._reactor.removeReader(self)
         self._rest = self._reactor.callLater(_REST, self._reactor.addReader, self)
-        self.read()
+        if self.read() >= _MANY and self._rest.active():  # the listener may have stopped it
+            self._rest.reset(_LONG_REST)
 
-    def read(self) -> None:
-        """Read what the kernel has told until now; may be called at any time."""
+    def read(self) -> int:
+        """Read what the kernel has told until now, and return how many notices that were; may be called at any time."""
         burst = _Burst()
         for _ in range(_READS_AT_ONCE):
             try:
@@ -139,6 +141,7 @@ class LinkMonitor:
             except Exception:
                 # Let go of the notices, not of the socket: the reactor would drop a reader that raises.
                 self._log.failure("a listener of the link monitor failed")
+        return burst.notices
 
 
 class _Burst:
@@ -146,10 +149,12 @@ class _Burst:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.notices = 0
         self._latest: dict[int, Message] = {}
 
     def add(self, data: bytes) -> None:
         for message in split(data):
+            self.notices += 1
             if message.type == parse.RTM_NEWLINK:
                 self._latest[parse.link_index(message)] = message
                 continue
