@@ -21,6 +21,7 @@ BODIES: Mapping[str, Any] = {
     "create_port": {"port": {}},
     "plug_attachment": {"attachment": {"id": "{port_id}"}},
     "plug_anywhere": {"attachment": {"id": "another in {port_id}"}},
+    "plug_many": {"attachments": [{"network_id": "{network_id}", "id": "one more in {port_id}"}]},
     "create_token": {"token": {"tenant_id": "acme", "role": "reader"}},
 }
 
@@ -35,7 +36,7 @@ class Operation(NamedTuple):
 
     @property
     def of_tenant(self) -> bool:
-        return "{network_id}" in self.path
+        return "{network_id}" in self.path + json.dumps(BODIES.get(self.name))
 
     @property
     def of_admin(self) -> bool:
