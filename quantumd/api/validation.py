@@ -62,19 +62,26 @@ class BodyJudge:
         self._body = body
         self._forms = {name: Judge(form, body.fixed, body.anything) for name, form in body.forms.items()}
         self._anything = Judge(body.anything, body.fixed)
-        self._each = None if body.each is None else BodyJudge(body.each)
+        self._each = None if body.each is None else (body.each.key, BodyJudge(body.each))
 
     def errors(self, value: Any) -> list[FieldError]:
         """Everything that is wrong with the body."""
         form = self._body.select(value)
         errors = (self._anything if form is None else self._forms[form]).errors(value)
-        if self._body.each is None or self._each is None or errors:
-            return errors
-        key, within = self._body.key, self._body.each.key
-        for place, one in enumerate(value[key]):
-            for error in self._each.errors({within: one}):
-                errors.append(FieldError(f"{key}.{place}{error.path.removeprefix(within)}", error.message))
-        return errors
+        return errors if self._each is None else errors + self._errors_within(value, errors, *self._each)
+
+    def _errors_within(
+        self, value: Any, errors: Sequence[FieldError], within: str, each: BodyJudge
+    ) -> list[FieldError]:
+        """What is wrong with the things in the list, if that is one and is not too long."""
+        key = self._body.key
+        if not isinstance(value, dict) or key not in value or any(error.path == key for error in errors):
+            return []
+        return [
+            FieldError(f"{key}.{place}{error.path.removeprefix(within)}", error.message)
+            for place, one in enumerate(value[key])
+            for error in each.errors({within: one})
+        ]
 
 
 def _properties(schema: Any, path: Sequence[str | int]) -> Json:

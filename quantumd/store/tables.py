@@ -20,7 +20,8 @@ def _put(table: str, key: str, *others: str) -> str:
     # "INSERT OR REPLACE" would take the row out and put another one at the end of the table: three pages for one.
     names, places = ", ".join((key, *others)), ", ".join("?" for _ in (key, *others))
     changes = ", ".join(f"{name} = excluded.{name}" for name in others)
-    return f"INSERT INTO {table} ({names}) VALUES ({places}) ON CONFLICT ({key}) DO UPDATE SET {changes}"  # noqa: S608
+    insert = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608 - our own names
+    return f"{insert} ON CONFLICT ({key}) DO UPDATE SET {changes}"
 
 
 #: How to add a record, or replace it.

@@ -86,6 +86,8 @@ class ManyTests(ApiTestCase):
             },
             {error["path"] for error in response.json["errors"]},
         )
+        response = self.post("/attachments", {"attachments": [self.one("a", vlan=7)], "more": 1})
+        self.assertEqual({"more", "attachments.0.vlan"}, {error["path"] for error in response.json["errors"]})
         (error,) = self.plug_all(self.one("a"), 7).json["errors"]
         self.assertEqual(("attachments.1", "must be an object, not an integer"), (error["path"], error["message"]))
 

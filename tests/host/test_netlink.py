@@ -292,14 +292,18 @@ class ThreadTests(TestCase):
 
 
 class MonitorTests(TestCase):
+    def setUp(self) -> None:
+        """A host of its own, and a socket there."""
+        lab = Lab()
+        self.addCleanup(lab.close)
+        self.host = lab.namespace()
+        self.rtnl = self.host.inside(Rtnl)
+        self.addCleanup(self.rtnl.close)
+
     @defer.inlineCallbacks
     def test_links_addresses_and_routes(self):  # type: ignore[no-untyped-def]
         """What comes, changes and goes is told, in order, without anything polling."""
-        lab = Lab()
-        self.addCleanup(lab.close)
-        host = lab.namespace()
-        rtnl = host.inside(Rtnl)
-        self.addCleanup(rtnl.close)
+        host, rtnl = self.host, self.rtnl
         told: list[monitor.Event] = []
         waiting: list[tuple[object, defer.Deferred[None]]] = []
 
@@ -338,12 +342,8 @@ class MonitorTests(TestCase):
     @defer.inlineCallbacks
     def test_overrun(self):  # type: ignore[no-untyped-def]
         """Notices that did not fit are not passed over in silence, and reading goes on."""
-        lab = Lab()
-        self.addCleanup(lab.close)
-        host = lab.namespace()
+        host, rtnl = self.host, self.rtnl
         self.patch(monitor, "_BUFFER", 4096)
-        rtnl = host.inside(Rtnl)
-        self.addCleanup(rtnl.close)
         opened = host.inside(monitor.open_monitor_socket, rtnl)
         rtnl.batch([messages.create_bridge(f"br{number}", MAC) for number in range(50)])
         done: defer.Deferred[list[monitor.Event]] = defer.Deferred()
@@ -355,11 +355,7 @@ class MonitorTests(TestCase):
 
     def test_rest(self) -> None:
         """After a crowd of notices it waits longer, so that of many about one device the last is read."""
-        lab = Lab()
-        self.addCleanup(lab.close)
-        host = lab.namespace()
-        rtnl = host.inside(Rtnl)
-        self.addCleanup(rtnl.close)
+        host, rtnl = self.host, self.rtnl
         told: list[monitor.Event] = []
         resting = MemoryReactorClock()
         watch = monitor.LinkMonitor(resting, host.inside(monitor.open_monitor_socket, rtnl), told.extend)
