@@ -362,11 +362,15 @@ class MonitorTests(TestCase):
         watch.start()
         self.addCleanup(watch.stop)
         for count, rest in ((1, 0.002), (40, 0.02), (0, 0.002)):
+            while watch.read():
+                pass
             rtnl.batch([messages.create_bridge(f"b{count}-{number}", MAC) for number in range(count)])
             rtnl.batch([messages.set_link(f"b{count}-{number}", up=True) for number in range(count)])
             del told[:]
             watch.doRead()
-            self.assertEqual(count, len({event.link.name for event in told if isinstance(event, monitor.LinkChanged)}))
+            # The kernel may still have something to say of those before.
+            names = {event.link.name for event in told if isinstance(event, monitor.LinkChanged)}
+            self.assertEqual(count, len([name for name in names if name.startswith(f"b{count}-")]))
             self.assertNotIn(watch, resting.getReaders())
             resting.advance(rest * 0.9)
             self.assertNotIn(watch, resting.getReaders())
