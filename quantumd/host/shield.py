@@ -22,6 +22,7 @@ from attrs import frozen
 
 from quantumd.host import sysctl
 from quantumd.host.netlink import drop
+from quantumd.host.netlink.bpf import Program
 from quantumd.host.netlink.messages import set_link
 from quantumd.host.netlink.parse import Link
 from quantumd.host.netlink.rtnl import Rtnl
@@ -45,7 +46,7 @@ _RP_FILTER, _ARP_IGNORE = 8, 19
 _SWITCHES = Switches({_RP_FILTER: 1, _ARP_IGNORE: 8}, {"accept_ra": 0, "disable_ipv6": 1})
 _PORT_SWITCHES = Switches({_RP_FILTER: 1}, {"disable_ipv6": 1})
 
-Rules = tuple[tuple[int, drop.Program], ...]
+Rules = tuple[tuple[int, Program], ...]
 #: Keeps the host off devices; gives, for the index of each that it cannot be kept off, why.
 Shield = Callable[[Rtnl, Iterable[Link]], dict[int, str]]
 

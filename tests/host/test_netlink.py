@@ -21,6 +21,8 @@ from quantumd.host.netlink.thread import NetlinkThread
 from quantumd.testing.lab import Lab
 
 MAC = "02:00:00:00:00:0a"
+#: A link group that the monitor does not tell of.
+UNTOLD = 0x1234567
 
 
 class Inside(SynchronousTestCase):
@@ -142,17 +144,16 @@ class LinkTests(Inside):
         self.assertEqual((self.link(index).altnames, self.link(index).alias), ((), ""))
 
     def test_ports(self) -> None:
-        """Devices go into a bridge, are isolated there and come out again."""
+        """Devices go into a bridge and come out again."""
         self.do(messages.create_bridge("br0", MAC))
         self.host.ip("link add p0 type veth peer name p1")
         bridge, port = self.link("br0").index, self.link("p0").index
-        self.do(messages.set_link(port, master=bridge, up=True), messages.set_isolated(port, True))
+        self.do(messages.set_link(port, master=bridge, up=True))
         found = self.link(port)
-        self.assertEqual((found.master, found.slave_kind, found.isolated, found.up), (bridge, "bridge", True, True))
+        self.assertEqual((found.master, found.slave_kind, found.up), (bridge, "bridge", True))
         self.assertFalse(found.carrier)
-        self.do(messages.set_link("p1", up=True), messages.set_isolated(port, False))
+        self.do(messages.set_link("p1", up=True))
         self.assertTrue(self.link(port).running)
-        self.assertFalse(self.link(port).isolated)
         self.do(messages.set_link(port, master=0, up=False))
         self.assertEqual((self.link(port).master, self.link(port).up), (0, False))
 
@@ -167,6 +168,18 @@ class LinkTests(Inside):
         self.assertEqual(self.rtnl.remotes(found.index), {one, two})
         self.do(messages.drop_remote(found.index, one))
         self.assertEqual(self.rtnl.remotes(found.index), {two})
+
+    def test_isolated(self) -> None:
+        """VXLAN devices are born in a bridge, and isolated there."""
+        self.do(messages.create_bridge("br0", MAC))
+        bridge = self.link("br0").index
+        vxlan = messages.create_vxlan("vx0", vni=7, port=4789, local=None, ipv6=False, mac=MAC, master=bridge)
+        self.do(vxlan)
+        found = self.link("vx0")
+        self.assertEqual((bridge, False, False), (found.master, found.up, found.isolated))
+        for isolated in (True, False):
+            self.do(messages.set_isolated(found.index, isolated))
+            self.assertEqual(isolated, self.link("vx0").isolated)
 
     def test_vxlan_over_ipv6(self) -> None:
         """Remotes may be IPv6, with and without a local address."""
@@ -320,7 +333,7 @@ class MonitorTests(TestCase):
             listen([])
             return waiter.addTimeout(5, reactor)
 
-        watch = monitor.LinkMonitor(reactor, host.inside(monitor.open_monitor_socket, rtnl), listen)
+        watch = monitor.LinkMonitor(reactor, host.inside(monitor.open_monitor_socket, rtnl, UNTOLD), listen)
         watch.start()
         self.addCleanup(watch.stop)
         host.ip("link add p0 type veth peer name p1")
@@ -344,7 +357,7 @@ class MonitorTests(TestCase):
         """Notices that did not fit are not passed over in silence, and reading goes on."""
         host, rtnl = self.host, self.rtnl
         self.patch(monitor, "_BUFFER", 4096)
-        opened = host.inside(monitor.open_monitor_socket, rtnl)
+        opened = host.inside(monitor.open_monitor_socket, rtnl, UNTOLD)
         rtnl.batch([messages.create_bridge(f"br{number}", MAC) for number in range(50)])
         done: defer.Deferred[list[monitor.Event]] = defer.Deferred()
         watch = monitor.LinkMonitor(reactor, opened, lambda events: done.called or done.callback(events))
@@ -353,12 +366,41 @@ class MonitorTests(TestCase):
         events = yield done.addTimeout(5, reactor)
         self.assertIn(monitor.Overrun(), events)
 
+    def test_untold(self) -> None:
+        """Of a device in that group nothing is told but that it goes, and of bridges not what they say of ports."""
+        host, rtnl = self.host, self.rtnl
+        told: list[monitor.Event] = []
+        opened = host.inside(monitor.open_monitor_socket, rtnl, UNTOLD)
+        watch = monitor.LinkMonitor(MemoryReactorClock(), opened, told.extend)
+        self.addCleanup(opened.close)
+
+        def events() -> list[tuple[type[monitor.Event], str, int]]:
+            del told[:]
+            watch.read()
+            some = (event for event in told if isinstance(event, monitor.LinkChanged | monitor.LinkGone))
+            return [(type(event), event.link.name, event.link.group) for event in some]
+
+        host.ip("link add br0 type bridge")
+        host.ip(f"link add p0 group {UNTOLD} type veth peer name p1")
+        self.assertEqual({"br0", "p1"}, {name for _, name, _ in events()})
+        host.ip("link set p0 master br0")
+        host.ip("link property add dev p0 altname quantum-x")
+        self.assertNotIn("p0", {name for _, name, _ in events()})
+        host.ip(f"link set p0 group {UNTOLD + 1} up")
+        self.assertIn((monitor.LinkChanged, "p0", UNTOLD + 1), events())
+        events()
+        host.command("bridge", "link", "set", "dev", "p0", "isolated", "on")
+        self.assertEqual(0, watch.read(), "what the bridge says of a port")
+        host.ip(f"link set p0 group {UNTOLD}")
+        host.ip("link del p0")
+        self.assertIn((monitor.LinkGone, "p0", UNTOLD), events())
+
     def test_rest(self) -> None:
         """After a crowd of notices it waits longer, so that of many about one device the last is read."""
         host, rtnl = self.host, self.rtnl
         told: list[monitor.Event] = []
         resting = MemoryReactorClock()
-        watch = monitor.LinkMonitor(resting, host.inside(monitor.open_monitor_socket, rtnl), told.extend)
+        watch = monitor.LinkMonitor(resting, host.inside(monitor.open_monitor_socket, rtnl, UNTOLD), told.extend)
         watch.start()
         self.addCleanup(watch.stop)
         for count, rest in ((1, 0.002), (40, 0.02), (0, 0.002)):

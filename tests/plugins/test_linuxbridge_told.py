@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from unittest.mock import patch
 
@@ -11,8 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from quantumd.core.model import Device, Form, Key
+from quantumd.core.model import Device, Form, Key, Tunnel
+from quantumd.core.names import MARK
+from quantumd.host.netlink.monitor import Event, LinkChanged, LinkMonitor, open_monitor_socket
+from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.plugins.linuxbridge import LinuxBridgePlugin, plugin
+from quantumd.plugins.linuxbridge.marks import MAKING
 from quantumd.testing.lab import Lab
 from quantumd.testing.network_plugins import Bench
 
@@ -60,6 +64,85 @@ class TellingTests(TestCase):
         await self.bench.once(keys)
         await deferLater(reactor, _QUIET)
         self.assertEqual(set(), self.told())
+
+    async def test_new_devices_are_not_asked_for(self) -> None:
+        """Of what the kernel told nothing, there is nothing; what was there once is looked for."""
+        network = self.bench.network()
+        await self.bench.once([network.key])
+        asked: list[Any] = []
+        links = Rtnl.links
+
+        def asking(rtnl: Rtnl, names: Iterable[Any]) -> Any:
+            names = list(names)
+            asked.extend(names)
+            return links(rtnl, names)
+
+        veth = Form(id="v", device=Device(create="veth", netns=self.guest.name, ifname="e"))
+        with patch.object(Rtnl, "links", asking):
+            one = self.bench.plug(network, veth)
+            await self.bench.once([one.key])
+            plugged = self.bench.now(one)
+            self.assertEqual("Attached/UP", plugged.status)
+            own = {plugged.plugin["device"], MARK + plugged.port_id}
+            self.assertEqual(set(), own.intersection(asked))
+            self.host.ip(f"link del {plugged.plugin['device']}")
+            await self.bench.once([one.key])
+            self.assertEqual(own, own.intersection(asked))
+        self.assertEqual("Attached/UP", self.bench.now(one).status)
+
+    async def test_names_that_were_taken_unheard(self) -> None:
+        """An altname of a device that is down is in no notice: whose it is, is found out and said."""
+        network = self.bench.network()
+        await self.bench.once([network.key])
+        self.host.ip("link add stranger type bridge")
+        self.host.ip("link property add dev stranger altname mine")
+        one = self.bench.plug(network, Form(id="tap", device=Device(create="tap", name="mine")))
+        await self.bench.once([one.key])
+        fault = self.bench.now(one).fault
+        assert fault is not None
+        self.assertIn("The name mine is held by the bridge device stranger", fault.message)
+        self.host.ip("link property del dev stranger altname mine")
+        await self.bench.once([one.key])
+        self.assertEqual("Attached/DOWN", self.bench.now(one).status)
+
+    async def test_half_made_unheard(self) -> None:
+        """What a batch that broke off has left, which nobody is told of, is made anew when all is looked at."""
+        network = self.bench.network()
+        await self.bench.once([network.key])
+        one = self.bench.plug(
+            network, Form(id="v", device=Device(create="veth", name="mine", netns=self.guest.name, ifname="e"))
+        )
+        self.host.ip(f"link add mine group {MAKING} type veth peer name other")
+        self.host.ip(f"link property add dev mine altname {MARK}{one.port_id}")
+        before = self.host.links()["mine"]
+        await self.bench.once([one.key])
+        self.assertEqual("Failed", self.bench.now(one).status)
+        await self.bench.once()
+        self.assertEqual("Attached/UP", self.bench.now(one).status)
+        self.assertNotEqual(before, self.host.links()["mine"])
+
+    async def test_never_up_outside(self) -> None:
+        """A device of ours is in its bridge before it is set up: the host has it to itself at no time."""
+        network = self.bench.network()
+        await self.bench.once([network.key])
+        told: list[Event] = []
+        opened = self.host.inside(open_monitor_socket, Rtnl(), 0x7FFFFFFF)
+        self.addCleanup(opened.close)
+        forms = [
+            Form(id="tap", device=Device(create="tap")),
+            Form(id="v", device=Device(create="veth", netns=self.guest.name, ifname="e")),
+            Form(id="x", type="tunnel", tunnel=Tunnel(kind="vxlan", vni=7, remote="192.0.2.1")),
+            Form(id="near", device=Device(name="near")),
+        ]
+        self.host.ip("link add near type veth peer name far")
+        keys = [self.bench.plug(network, form).key for form in forms]
+        await self.bench.once(keys)
+        LinkMonitor(reactor, opened, told.extend).read()
+        up = [event.link for event in told if isinstance(event, LinkChanged) and event.link.up]
+        bridge = self.host.links()[self.bench.state.networks[network.id].plugin["bridge"]]
+        outside = {link.name for link in up if link.master != bridge and link.index != bridge}
+        self.assertEqual(set(), outside)
+        self.assertEqual(4, len({link.name for link in up if link.master == bridge}))
 
     async def test_what_somebody_does_afterwards(self) -> None:
         keys = await self.plugged()

@@ -32,11 +32,13 @@ class LookTests(TestCase):
         self.bench = Bench(make_plugin(switch))
         self.addCleanup(self.bench.plugin.stop)
         self.looks = 0
+        self.asked: list[str] = []
         look = devices.look
 
-        def counted(*words: Any) -> Any:
+        def counted(rtnl: Any, names: Any, *words: Any) -> Any:
             self.looks += 1
-            return look(*words)
+            self.asked += names or ()
+            return look(rtnl, names, *words)
 
         patcher = patch.object(devices, "look", counted)
         patcher.start()
@@ -52,6 +54,20 @@ class LookTests(TestCase):
         await self.bench.once(keys)
         self.assertEqual(2, self.looks)
         self.assertEqual({"Attached/DOWN"}, {self.bench.state.attachments[int(key.ident)].status for key in keys})
+
+    async def test_new_devices(self) -> None:
+        """One that is to be made, of which the kernel told nothing, is asked for once it is made, and not before."""
+        network = self.bench.network()
+        await self.bench.once([network.key])
+        self.looks = 0
+        tap = self.bench.plug(network, Form(id="tap", device=Device(create="tap")))
+        await self.bench.once([tap.key])
+        device = self.bench.now(tap).plugin["device"]
+        self.assertEqual((2, 1), (self.looks, self.asked.count(device)))
+        self.host.ip(f"link del {device}")
+        await self.bench.once([tap.key])
+        self.assertGreater(self.asked.count(device), 2)
+        self.assertEqual("Attached/DOWN", self.bench.now(tap).status)
 
     async def test_what_was_removed_meanwhile(self) -> None:
         """A batch that removes looks again: what the round has seen may be what went."""

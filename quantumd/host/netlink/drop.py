@@ -15,6 +15,7 @@ import struct
 from pyroute2.netlink import nla, nlmsg
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
+from quantumd.host.netlink.bpf import Program, packed
 from quantumd.host.netlink.messages import encode
 from quantumd.host.netlink.wire import NLM_F_CREATE, NLM_F_EXCL, Reply, Request
 
@@ -26,9 +27,6 @@ INGRESS, EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
 _ETH_P_ALL = 3
 _PREFERENCE = 49_001
 _TC_ACT_UNSPEC, _TC_ACT_SHOT = 0xFFFFFFFF, 2
-
-Program = tuple[tuple[int, int, int, int], ...]
-"""Classic BPF: (code, jump if true, jump if false, operand)."""
 
 EVERYTHING: Program = ((0x06, 0, 0, _TC_ACT_SHOT),)
 
@@ -75,8 +73,7 @@ def _filter(parent: int, program: Program) -> bytes:
     message = _BpfFilter()
     message["parent"], message["handle"] = parent, 1
     message["info"] = _PREFERENCE << 16 | socket.htons(_ETH_P_ALL)
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
-    options = [["TCA_BPF_OPS_LEN", len(program)], ["TCA_BPF_OPS", code], ["TCA_BPF_FLAGS", 1]]
+    options = [["TCA_BPF_OPS_LEN", len(program)], ["TCA_BPF_OPS", packed(program)], ["TCA_BPF_FLAGS", 1]]
     message["attrs"] = [["TCA_KIND", "bpf"], ["TCA_OPTIONS", {"attrs": options}]]
     return encode(message)
 

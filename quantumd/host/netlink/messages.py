@@ -110,9 +110,11 @@ def _info(kind: str, data: bytes) -> bytes:
     return attribute(_IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, kind.encode()), attribute(_IFLA_INFO_DATA, data))
 
 
-def _create(name: str, kind: str, data: bytes, group: int, *attributes: bytes) -> Request:
+def _create(name: str, kind: str, data: bytes, group: int, *attributes: bytes, master: int = 0) -> Request:
     if group:
         attributes = (*attributes, _u32(_IFLA_GROUP, group))
+    if master:
+        attributes = (*attributes, _u32(_IFLA_MASTER, master))
     return _link(_RTM_NEWLINK, name, b"".join(attributes) + _info(kind, data), NLM_F_CREATE | NLM_F_EXCL)
 
 
@@ -128,7 +130,8 @@ _BRIDGE_SETTINGS = (
 
 
 def create_bridge(name: str, mac: str, mtu: int | None = None, group: int = 0) -> Request:
-    """Make a bridge: STP and multicast snooping off, no forward delay. Like all devices it is born into link ``group``.
+    """Make a bridge: STP and multicast snooping off, no forward delay. Like all devices it is born into link ``group``,
+    and like all it is down; others may be born in a bridge, their ``master``.
 
     A given ``mac`` stays, where one that the kernel chose would follow the bridge's ports.
     """
@@ -152,6 +155,7 @@ def create_veth(
     peer_mac: str | None = None,
     mtu: int | None = None,
     group: int = 0,
+    master: int = 0,
 ) -> Request:
     """Make a veth pair whose other end, ``peer``, is born in the namespace behind ``netns_fd``.
 
@@ -172,7 +176,7 @@ def create_veth(
         _mtu(mtu),
     )
     queues = _u32(_IFLA_NUM_TX_QUEUES, 1)
-    return _create(name, "veth", other, group, queues, b"" if mac is None else _mac(mac), _mtu(mtu))
+    return _create(name, "veth", other, group, queues, b"" if mac is None else _mac(mac), _mtu(mtu), master=master)
 
 
 def create_vxlan(
@@ -185,6 +189,7 @@ def create_vxlan(
     mac: str,
     mtu: int | None = None,
     group: int = 0,
+    master: int = 0,
 ) -> Request:
     """Make a VXLAN device without remotes; they are entries of its forwarding table (:func:`add_remote`).
 
@@ -197,13 +202,13 @@ def create_vxlan(
         ends = attribute(_IFLA_VXLAN_GROUP6, bytes(16))
     udp = attribute(_IFLA_VXLAN_PORT, port.to_bytes(2, "big"))
     data = _u32(_IFLA_VXLAN_ID, vni) + udp + _u8(_IFLA_VXLAN_LEARNING, 1) + ends
-    return _create(name, "vxlan", data, group, _mac(mac), _mtu(mtu))
+    return _create(name, "vxlan", data, group, _mac(mac), _mtu(mtu), master=master)
 
 
-def create_vlan(name: str, *, below: int, vid: int, mtu: int | None = None, group: int = 0) -> Request:
+def create_vlan(name: str, *, below: int, vid: int, mtu: int | None = None, group: int = 0, master: int = 0) -> Request:
     """Make an 802.1Q sub-interface of the device ``below``. EOPNOTSUPP: the kernel has no 8021q."""
     tag = attribute(_IFLA_VLAN_ID, struct.pack("=H", vid))
-    return _create(name, "vlan", tag, group, _u32(_IFLA_LINK, below), _mtu(mtu))
+    return _create(name, "vlan", tag, group, _u32(_IFLA_LINK, below), _mtu(mtu), master=master)
 
 
 def probe_kind(kind: str) -> Request:
@@ -244,8 +249,9 @@ def set_link(
     ``netns_fd`` moves it into that open namespace; ``inet`` has its IPv4 switches, by their numbers (``linux/ip.h``,
     ``IPV4_DEVCONF_...``).
 
-    The kernel goes in the order namespace, MAC, MTU, group, name, alias, master, flags (``do_setlink`` in
-    ``net/core/rtnetlink.c``); where it refuses one thing, what went before stays.
+    The kernel goes in the order namespace, MAC, MTU, group, name, alias, flags, master (``do_setlink`` in
+    ``net/core/rtnetlink.c``; some versions have the last two the other way round); where it refuses one thing, what
+    went before stays. So a device that the host is to be kept off goes into its bridge before it is set up.
     """
     flags = change = 0
     for wanted, bit in ((up, IFF_UP), (noarp, IFF_NOARP)):

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from quantumd.host.netlink import parse
+from quantumd.host.netlink import bpf, parse
 from quantumd.host.netlink.receiving import Receiver
 from quantumd.host.netlink.rtnl import Rtnl, open_socket
 from quantumd.host.netlink.wire import Message
@@ -23,6 +23,9 @@ _RTMGRP_LINK = 0x1
 _RTMGRP_IPV4_IFADDR, _RTMGRP_IPV4_ROUTE = 0x10, 0x40
 _RTMGRP_IPV6_IFADDR, _RTMGRP_IPV6_ROUTE = 0x100, 0x400
 _GROUPS = _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_IFADDR | _RTMGRP_IPV6_ROUTE
+
+_IFLA_GROUP = 27
+_FIND_ATTRIBUTE = 0xFFFFF000 + 12  # SKF_AD_OFF + SKF_AD_NLATTR (linux/filter.h)
 
 _BUFFER = 16 << 20  # some 10,000 notices, while the reactor is busy with something else
 _READS_AT_ONCE = 32  # each of up to 32 notices
@@ -68,11 +71,39 @@ class Overrun:
 Event = LinkChanged | LinkGone | AddressChanged | DefaultRouteChanged | Overrun
 
 
-def open_monitor_socket(_rtnl: Rtnl) -> socket.socket:
-    """Open the socket of a :class:`LinkMonitor`; a job for the netlink thread, whose namespace it is to watch."""
+def open_monitor_socket(_rtnl: Rtnl, untold: int) -> socket.socket:
+    """Open the socket of a :class:`LinkMonitor`; a job for the netlink thread, whose namespace it is to watch.
+
+    What becomes of devices in link group ``untold`` is not told, but that they go: of the dozen of notices that there
+    are while a device is made, most are of no use before it is whole. Nor is what a bridge says of its ports.
+    """
     opened = open_socket(_GROUPS, _BUFFER)
-    opened.setblocking(False)
+    try:
+        bpf.attach(opened, _all_but(untold))
+        opened.setblocking(False)
+    except BaseException:
+        opened.close()
+        raise
     return opened
+
+
+def _all_but(group: int) -> bpf.Program:
+    """Drops RTM_NEWLINK of AF_BRIDGE and of that group. A program takes all numbers for big-endian ones."""
+    return (
+        (0x28, 0, 0, 4),  # A = nlmsg_type
+        (0x15, 0, 9, socket.htons(parse.RTM_NEWLINK)),
+        (0x30, 0, 0, 16),  # A = ifi_family
+        (0x15, 8, 0, socket.AF_BRIDGE),
+        (0x01, 0, 0, _IFLA_GROUP),  # A = where that attribute is, if it is anywhere behind struct ifinfomsg
+        (0x00, 0, 0, 32),
+        (0x20, 0, 0, _FIND_ATTRIBUTE),
+        (0x15, 3, 0, 0),
+        (0x07, 0, 0, 0),
+        (0x40, 0, 0, 4),  # A = what is in it
+        (0x15, 1, 0, socket.htonl(group)),
+        (0x06, 0, 0, 0xFFFFFFFF),
+        (0x06, 0, 0, 0),
+    )
 
 
 @implementer(IReadDescriptor)

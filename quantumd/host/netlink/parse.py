@@ -95,7 +95,8 @@ class Link:
 
     ``link`` is the index of the device below it (VLAN, VXLAN) or of a veth's other end, which is to be
     looked up in the namespace ``link_netnsid`` if that is not None. ``slave_kind`` is the kind of its master
-    ("bridge"). ``isolated`` is the bridge port flag of that name.
+    ("bridge"). ``isolated`` is the bridge port flag of that name, and is looked for in VXLAN devices only: no other is
+    ever isolated here, and to find it takes a third of the time that it takes to read a bridge port.
     """
 
     index: int
@@ -200,7 +201,9 @@ def _linkinfo(payload: bytes) -> tuple[str, str, Detail | None, bool]:
     kind, slave_kind = text(found.get(1, b"")), text(found.get(4, b""))
     reader, data = _DETAILS.get(kind), found.get(2)
     detail = reader(dict(attributes(data))) if reader and data else None
-    isolated = slave_kind == "bridge" and chosen(found.get(5, b""), _ISOLATED).get(33, b"\0")[0] == 1
+    isolated = False
+    if kind == "vxlan" and slave_kind == "bridge":
+        isolated = chosen(found.get(5, b""), _ISOLATED).get(33, b"\0")[0] == 1
     return kind, slave_kind, detail, isolated
 
 

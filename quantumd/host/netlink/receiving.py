@@ -18,6 +18,7 @@ from collections.abc import Iterator
 #: more only for a single larger message. Memory that nothing was ever written to is not taken.
 _AT_ONCE, _LONGEST = 32, 1 << 18
 _MSG_WAITFORONE = 0x10000  # bits/socket.h
+_MSG_TRUNC = int(socket.MSG_TRUNC)  # an enumeration's & takes longer than the rest of what is done with a datagram
 
 
 class _Vector(ctypes.Structure):
@@ -77,6 +78,6 @@ class Receiver:
             count = _recvmmsg(self._socket.fileno(), self._received, _AT_ONCE, _MSG_WAITFORONE, None)
         for place in range(count):
             received, start = self._received[place], place * _LONGEST
-            if received.header.flags & socket.MSG_TRUNC:
+            if received.header.flags & _MSG_TRUNC:
                 raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
             yield self._memory[start : start + received.length]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 
 from attrs import field, frozen
 
@@ -12,6 +12,7 @@ from quantumd.core.changes import Attach, Blocked, Done, Failed, Outcome, Waitin
 from quantumd.core.model import Key
 from quantumd.host.netlink import messages
 from quantumd.host.netlink.groups import delete_links
+from quantumd.host.netlink.messages import Device
 from quantumd.host.netlink.parse import Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Reply, Request
@@ -38,37 +39,41 @@ class Job:
 
 @frozen
 class Context:
-    """What plugging needs to know: the kernel's features, the devices with default routes, and the networks that
-    could not be made in the same batch."""
+    """What plugging needs to know: the kernel's features, the names of devices that it told of, the devices with
+    default routes, and the networks that could not be made in the same batch."""
 
     features: Features
+    told: Container[str]
     default_routes: Collection[int] = ()
     failed: Collection[Key] = field(factory=frozenset)
 
 
 def attach(rtnl: Rtnl, changes: Sequence[Attach], context: Context) -> tuple[list[Outcome], list[Link]]:
     """Plug attachments, or plug them as they should be; one outcome for each, and the devices as they were at last."""
-    plugs = [plug_of(change.attachment, change.network) for change in changes]
-    attaching = _Attaching(rtnl, plugs, context)
+    attaching = _Attaching(rtnl, changes, context)
     try:
-        return attaching.run(changes)
+        return attaching.run()
     finally:
         attaching.close()
 
 
 class _Attaching:
-    def __init__(self, rtnl: Rtnl, plugs: Sequence[Plug], context: Context) -> None:
+    def __init__(self, rtnl: Rtnl, changes: Sequence[Attach], context: Context) -> None:
         self._rtnl = rtnl
-        self._plugs = plugs
+        self._changes = changes
+        self._plugs = [plug_of(change.attachment, change.network) for change in changes]
         self._context = context
-        self._outcomes: list[Outcome | None] = [None] * len(plugs)
+        self._outcomes: list[Outcome | None] = [None] * len(changes)
         # The device of each plug that is on its bridge now, by place.
         self._plugged: dict[int, int] = {}
         self._open: dict[Place, int] = {}
         self._facts = self._look()
 
     def _look(self) -> Facts:
-        names = {name for plug in self._plugs for name in plug.names}
+        names: set[Device] = set()
+        for plug, change in zip(self._plugs, self._changes, strict=True):
+            # Something of what was found may be told of by nobody, such as what is half made.
+            names |= plug.names if change.found else plug.names_to_ask(self._context.told)
         places = {plug.place for plug in self._plugs if plug.place is not None}
         return gather(self._rtnl, names, places, self._context.features.altnames)
 
@@ -77,11 +82,11 @@ class _Attaching:
         for descriptor in self._open.values():
             os.close(descriptor)
 
-    def run(self, changes: Sequence[Attach]) -> tuple[list[Outcome], list[Link]]:
+    def run(self) -> tuple[list[Outcome], list[Link]]:
         """See :func:`attach`."""
         self._clean()
         jobs = []
-        for place, (plug, change) in enumerate(zip(self._plugs, changes, strict=True)):
+        for place, (plug, change) in enumerate(zip(self._plugs, self._changes, strict=True)):
             bridge = bridge_of_network(self._facts, change.network)
             if change.network.key in self._context.failed:
                 self._outcomes[place] = Blocked()
@@ -158,7 +163,8 @@ class _Attaching:
         if self._context.features.altnames and job.plug.mark not in link.altnames:
             requests.append(messages.set_altname(link.index, job.plug.mark))
         if link.master != job.bridge.index:
-            requests.append(messages.set_link(link.index, master=job.bridge.index, up=True))
+            requests.append(messages.set_link(link.index, master=job.bridge.index))
+            requests.append(messages.set_link(link.index, up=True))
         return requests
 
     # --- devices of our own
@@ -248,17 +254,19 @@ class _Attaching:
         if link.name != plug.device:
             # Kernels before 6.2 rename no device that is up.
             requests.append(messages.set_link(link.index, up=False))
-            requests.append(messages.set_link(link.index, name=plug.device, up=True))
+            requests.append(messages.set_link(link.index, name=plug.device))
         if plug.mtu is not None and link.mtu != plug.mtu:
             requests.append(messages.set_link(link.index, mtu=plug.mtu))
         if self._context.features.altnames and plug.mark not in link.altnames:
             requests.append(messages.set_altname(link.index, plug.mark))
-        if link.master != job.bridge.index or not link.up:
-            requests.append(messages.set_link(link.index, master=job.bridge.index, up=True))
+        if link.master != job.bridge.index:
+            requests.append(messages.set_link(link.index, master=job.bridge.index))
+        if plug.role is Role.TUNNEL and (not link.isolated or link.master != job.bridge.index):
+            requests.append(messages.set_isolated(link.index, True))
+        if not link.up or link.name != plug.device:
+            requests.append(messages.set_link(link.index, up=True))
         if plug.role is Role.TUNNEL:
             assert plug.attachment.form.tunnel is not None
-            if not link.isolated or link.master != job.bridge.index:
-                requests.append(messages.set_isolated(link.index, True))
             requests.append(messages.add_remote(link.index, remote_of(plug.attachment.form.tunnel)))
         return requests
 

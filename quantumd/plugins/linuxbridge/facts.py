@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from attrs import field, frozen
 
+from quantumd.core.names import MARK
 from quantumd.host import netns
 from quantumd.host.netlink.messages import Device
 from quantumd.host.netlink.parse import IpAddress, Link
@@ -68,15 +69,17 @@ def gather(
     """Look at the devices with these names or indexes (None: at all) and what they are in, and at the namespaces.
     ``known`` is as for :meth:`.Rtnl.all_links`.
 
-    One system call or two for all the devices together.
+    A few system calls for all the devices together.
     """
     if devices is None:
         found = rtnl.all_links(known)
     else:
-        found = [link for link in rtnl.links(devices) if link is not None]
+        # What has a mark mostly has the name that goes with it, and was found by that.
+        by_mark = {device for device in devices if isinstance(device, str) and device.startswith(MARK)}
+        found = _there(rtnl, [device for device in devices if device not in by_mark])
+        found += _there(rtnl, by_mark.difference(*(link.altnames for link in found)))
         looked_at = {link.index for link in found}
-        masters = {link.master for link in found if link.master} - looked_at
-        found.extend(link for link in rtnl.links(masters) if link is not None)
+        found += _there(rtnl, {link.master for link in found if link.master} - looked_at)
     facts = Facts(altnames)
     for link in found:
         facts.add(link)
@@ -91,6 +94,10 @@ def gather(
             finally:
                 os.close(descriptor)
     return facts
+
+
+def _there(rtnl: Rtnl, devices: Iterable[Device]) -> list[Link]:
+    return [link for link in rtnl.links(devices) if link is not None]
 
 
 def open_place(place: Place) -> int | None:

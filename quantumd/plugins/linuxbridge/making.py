@@ -1,4 +1,5 @@
-"""Making devices, many at once: in a link group of ours, marked, shielded, then taken out of it, plugged and set up.
+"""Making devices, many at once: in a link group of ours and in their bridge, marked and shielded there, then taken out
+of the group and set up.
 
 Where this process dies in between, what is there is known by that group, or by its mark. What has left the group is
 whole: whether the other end of a veth is up, too, is not ours to say from then on. (A tap goes with the process until
@@ -51,7 +52,7 @@ class Making:
 
     ``ident`` is the id that it is marked with, ``master`` the index of the Linux bridge that it is plugged into (0: it
     is one, or goes elsewhere), ``keep_off`` keeps the host off it (None: as is right for a bridge or a bridge's port),
-    ``create`` makes it, in the group :data:`~.marks.MAKING`.
+    ``create`` makes it, in the group :data:`~.marks.MAKING` and in its master.
     """
 
     name: str
@@ -86,8 +87,8 @@ def make(rtnl: Rtnl, makings: Sequence[Making], altnames: bool) -> list[Link | s
             _mark(rtnl, _going_well(items), altnames)
             _shield(rtnl, items)
             _set_up_inner_ends(_going_well(items))
-            _plug(rtnl, items)
-            _finish(rtnl, items)
+            _set_up(rtnl, items)
+            _finish(rtnl, items, altnames)
         made.extend(item.link if item.link is not None and not item.error else item.error for item in items)
     return made
 
@@ -136,24 +137,20 @@ def _create(rtnl: Rtnl, items: list[_Item]) -> None:
 
 
 def _mark(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
+    """Mark devices, and plug those that could not be born plugged."""
     chains = []
     for item in items:
         assert item.link is not None
         index, making = item.link.index, item.making
-        mtu = making.create.mtu if isinstance(making.create, TapPlan) else None
-        chain = [messages.set_link(index, alias=making.alias, mtu=mtu)]
-        if altnames:
-            chain.append(messages.set_altname(index, MARK + making.ident))
+        chain = [messages.set_altname(index, MARK + making.ident)] if altnames else []
+        if isinstance(making.create, TapPlan):
+            chain.append(messages.set_link(index, mtu=making.create.mtu, master=making.master or None))
+        if making.isolated:
+            chain.append(messages.set_isolated(index, True))
         chains.append(chain)
     for item, refused in zip(items, rtnl.chains(chains), strict=True):
-        assert item.link is not None
-        making = item.making
         if refused is not None:
-            item.error = f"The device {making.name} cannot be marked: {refused.reason}."
-            continue
-        mtu = making.create.mtu if isinstance(making.create, TapPlan) else item.link.mtu
-        marks = (MARK + making.ident,) if altnames else ()
-        item.link = evolve(item.link, alias=making.alias, altnames=marks, mtu=mtu)
+            item.error = f"The device {item.making.name} cannot be plugged: {refused.reason}."
 
 
 def _why(making: Making, code: int, reason: str) -> str:
@@ -174,22 +171,19 @@ def _shield(rtnl: Rtnl, items: list[_Item]) -> None:
                 item.error = f"The device {item.making.name} is not used: {failures[item.link.index]}."
 
 
-def _plug(rtnl: Rtnl, items: list[_Item]) -> None:
+def _set_up(rtnl: Rtnl, items: list[_Item]) -> None:
     going = _going_well(items)
-    chains = []
+    requests = []
     for item in going:
         assert item.link is not None
-        master = item.making.master or None
-        chain = [messages.set_link(item.link.index, group=0, master=master, up=True)]
-        if item.making.isolated:
-            chain.append(messages.set_isolated(item.link.index, True))
-        chains.append(chain)
-    for item, refused in zip(going, rtnl.chains(chains), strict=True):
-        if refused is not None:
-            item.error = f"The device {item.making.name} cannot be plugged: {refused.reason}."
+        # All at once: each message to a device is one more for everybody on the host who listens.
+        requests.append(messages.set_link(item.link.index, group=0, alias=item.making.alias, up=True))
+    for item, reply in zip(going, rtnl.batch(requests), strict=True):
+        if not reply.ok:
+            item.error = f"The device {item.making.name} cannot be set up: {reply.reason}."
 
 
-def _finish(rtnl: Rtnl, items: list[_Item]) -> None:
+def _finish(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
     for item in _going_well(items):
         if item.tap is not None:
             item.tap.persist()
@@ -197,8 +191,17 @@ def _finish(rtnl: Rtnl, items: list[_Item]) -> None:
     delete_links(rtnl, failed)
     for item in _going_well(items):
         if item.link is not None:
-            making, flags = item.making, item.link.flags | IFF_UP
-            item.link = evolve(item.link, group=0, master=making.master, flags=flags, isolated=making.isolated)
+            making = item.making
+            item.link = evolve(
+                item.link,
+                group=0,
+                alias=making.alias,
+                altnames=(MARK + making.ident,) if altnames else (),
+                mtu=making.create.mtu if isinstance(making.create, TapPlan) else item.link.mtu,
+                master=making.master,
+                flags=item.link.flags | IFF_UP,
+                isolated=making.isolated,
+            )
 
 
 def _set_up_inner_ends(items: list[_Item]) -> None:

@@ -77,7 +77,7 @@ def _altmarks(link: Link) -> set[str]:
 
 def made_here(link: Link) -> bool:
     """Whether the device was made by quantumd, and not only plugged."""
-    return _ALIAS.match(link.alias) is not None
+    return is_half_made(link) or _ALIAS.match(link.alias) is not None
 
 
 def is_made_for(link: Link, port_id: str) -> bool:

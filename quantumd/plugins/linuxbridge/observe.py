@@ -8,19 +8,19 @@ from quantumd.core.model import Attachment, Key, Network, Port
 from quantumd.core.plan import Observed, Seen
 from quantumd.core.state import State
 from quantumd.host.netlink.messages import Device
-from quantumd.host.netlink.parse import Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.plugins.linuxbridge.facts import gather
 from quantumd.plugins.linuxbridge.features import Features
 from quantumd.plugins.linuxbridge.look import leftovers, see_network, see_plug
 from quantumd.plugins.linuxbridge.terms import Plug, Role, names_of, plug_of
+from quantumd.plugins.linuxbridge.view import HostView
 
 
 def observe(
-    rtnl: Rtnl, state: State, keys: Collection[Key], everything: bool, features: Features, known: Mapping[int, Link]
+    rtnl: Rtnl, state: State, keys: Collection[Key], everything: bool, features: Features, view: HostView
 ) -> tuple[Observed, Mapping[Key, str]]:
-    """What is there of the records with these keys, and, if they are ``everything``, what is left over. ``known`` are
-    devices as they were told of last.
+    """What is there of the records with these keys, and, if they are ``everything``, what is left over. ``view`` has
+    the devices as they were told of last.
 
     :return: what is seen; and for the records that wait for a device by its name or altname, that name
     """
@@ -37,9 +37,9 @@ def observe(
             # There is nothing of a port on the host but what is plugged into it.
             seen[key] = Seen(not record.going)
     names: set[Device] = {name for network in networks for name in names_of(network)}
-    names.update(name for plug in plugs.values() for name in plug.names)
+    names.update(name for plug in plugs.values() for name in plug.names_to_ask(view.names))
     places = {plug.place for plug in plugs.values() if plug.place is not None}
-    facts = gather(rtnl, None if everything else names, places, features.altnames, known)
+    facts = gather(rtnl, None if everything else names, places, features.altnames, view.links)
     late: dict[Key, str] = {}
     for network in networks:
         seen[network.key] = see_network(facts, network)

@@ -28,6 +28,7 @@ def making_of(plug: Plug, bridge: Link, inner: Inner | None, below: Link | None)
             mac=derived_mac(plug.device),
             mtu=plug.mtu,
             group=MAKING,
+            master=bridge.index,
         )
         alias = tunnel_alias(plug.attachment.network_id)
         return Making(plug.device, plug.ident, alias, create, bridge.index, isolated=True)
@@ -35,7 +36,9 @@ def making_of(plug: Plug, bridge: Link, inner: Inner | None, below: Link | None)
     if plug.role is Role.VLAN:
         assert below is not None
         assert form.vlan is not None
-        create = messages.create_vlan(name, below=below.index, vid=form.vlan, mtu=plug.mtu, group=MAKING)
+        create = messages.create_vlan(
+            name, below=below.index, vid=form.vlan, mtu=plug.mtu, group=MAKING, master=bridge.index
+        )
     elif plug.role is Role.VETH:
         assert inner is not None
         create = messages.create_veth(
@@ -46,6 +49,7 @@ def making_of(plug: Plug, bridge: Link, inner: Inner | None, below: Link | None)
             peer_mac=form.device.mac,
             mtu=plug.mtu,
             group=MAKING,
+            master=bridge.index,
         )
     else:
         device = form.device

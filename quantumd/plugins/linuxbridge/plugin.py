@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -37,6 +38,7 @@ from quantumd.plugins.linuxbridge.awaited import Awaited
 from quantumd.plugins.linuxbridge.features import Features, probe
 from quantumd.plugins.linuxbridge.interests import Interests
 from quantumd.plugins.linuxbridge.judge import MAX_PORTS, is_about_strangers, judge
+from quantumd.plugins.linuxbridge.marks import MAKING
 from quantumd.plugins.linuxbridge.networks import ensure_networks
 from quantumd.plugins.linuxbridge.observe import observe
 from quantumd.plugins.linuxbridge.removal import remove
@@ -104,7 +106,7 @@ class LinuxBridgePlugin:
                 "This host's iptables see what goes from guest to guest, and drop what their FORWARD chain drops. "
                 "Unless something here needs that: sysctl net.bridge.bridge-nf-call-iptables=0 (and -ip6tables)"
             )
-        opened = await self._thread.call(open_monitor_socket)
+        opened = await self._thread.call(open_monitor_socket, MAKING)
         self._monitor = LinkMonitor(self._reactor, opened, self._told)
         self._view.replace(await self._thread.call(Snapshot))
         self._running = True
@@ -176,8 +178,7 @@ class LinuxBridgePlugin:
             for key in some:
                 if key not in self._interests and (record := state.get(key)) is not None:
                     self._interests.watch(key, _interests_of(state, record))
-        known = self._view.links
-        observed, late = await self._thread.call(observe, state, wanted, keys is None, self._features, known)
+        observed, late = await self._thread.call(observe, state, wanted, keys is None, self._features, self._view)
         for key in wanted:
             if state.get(key) is None:
                 self._interests.forget(key)
@@ -192,7 +193,7 @@ class LinuxBridgePlugin:
         return Deferred.fromCoroutine(self._apply(changes))
 
     async def _apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        context = Context(self._features, self._view.default_routes)
+        context = Context(self._features, self._view.names, self._view.default_routes)
         self._told_meanwhile = set()
         looked: list[Link] = []
         try:
@@ -240,7 +241,7 @@ def carry_out(rtnl: Rtnl, changes: Sequence[Change], context: Context) -> tuple[
     made = ensure_networks(rtnl, [change for _, change in networks], context.features.altnames)
     outcomes.update(zip([place for place, _ in networks], made, strict=True))
     failed = {change.key for place, change in networks if isinstance(outcomes[place], Failed)}
-    context = Context(context.features, context.default_routes, failed)
+    context = evolve(context, failed=failed)
     plugged, looked = attach(rtnl, [change for _, change in plugs], context)
     outcomes.update(zip([place for place, _ in plugs], plugged, strict=True))
     return [outcomes[place] for place in range(len(changes))], looked

@@ -117,7 +117,7 @@ class _Removing:
         # The index may be another device's by now.
         if link is None or sorted(owners(link)) != list(change.leftover.handle["marks"]):
             return
-        if made_here(link) or is_half_made(link):
+        if made_here(link):
             self._doom(place, link)
             return
         requests = [messages.drop_altname(link.index, MARK + ident) for ident in owners(link)]

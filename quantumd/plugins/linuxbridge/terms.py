@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from enum import Enum
 
 from attrs import frozen
@@ -15,6 +15,7 @@ from quantumd.core.names import MARK, derived
 from quantumd.host.netlink.parse import IpAddress
 from quantumd.host.netns import RUN_NETNS, Identity
 from quantumd.plugins.linuxbridge.marks import network_ident
+from quantumd.plugins.linuxbridge.view import is_unheard_of
 
 DEFAULT_MTU = 1500
 
@@ -32,6 +33,8 @@ class Role(Enum):
     TUNNEL = "a VXLAN device of ours, shared by the remotes of one VNI"
 
 
+#: What one attachment has to itself.
+_OWN = (Role.TAP, Role.VETH, Role.VLAN)
 _PREFIXES = {Role.TAP: "qt", Role.VETH: "qv", Role.TUNNEL: "qx", Role.VLAN: "ql"}
 
 
@@ -77,6 +80,11 @@ class Plug:
         """All names under which something of it may be found on the host."""
         found = {self.bridge, self.device, self.mark}
         return found | {self.below} if self.below is not None else found
+
+    def names_to_ask(self, told: Container[str]) -> set[str]:
+        """Those of its names that the kernel has to be asked for, when it has ``told`` of the devices with these."""
+        own = {self.device, self.mark}
+        return self.names - own if self.role in _OWN and is_unheard_of(self.attachment, own, told) else self.names
 
 
 def plug_of(attachment: Attachment, network: Network) -> Plug:

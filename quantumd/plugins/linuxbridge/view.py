@@ -1,14 +1,16 @@
 """The last that was seen of the host: what a request is judged by, at once and without asking the kernel.
 
-Kept by the link monitor in the reactor's thread. Nothing is *done* on the strength of it; the host is read again then.
+Kept by the link monitor in the reactor's thread. Nothing is *done* on the strength of it, the host is read again then;
+but for one thing: what it has no name of is not asked for before it is made, since making it finds out just as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from attrs import evolve
 
+from quantumd.core.model import Attachment
 from quantumd.host.netlink.monitor import (
     AddressChanged,
     DefaultRouteChanged,
@@ -36,20 +38,23 @@ def is_host_address(address: Address) -> bool:
 
 
 class HostView:
-    """Devices by index and name, and which of them the host itself depends on."""
+    """Devices by index and name, and which of them the host itself depends on.
+
+    ``names`` has the index of each device by each of its names; another thread may ask it for single ones.
+    """
 
     def __init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
         self.links: dict[int, Link] = {}
-        self._names: dict[str, int] = {}
+        self.names: dict[str, int] = {}
         self._addresses: dict[int, set[IpAddress]] = {}
         self._default_routes: set[int] = set()
 
     def find(self, name: str) -> Link | None:
         """The device with that name or altname."""
-        index = self._names.get(name)
+        index = self.names.get(name)
         return self.links.get(index) if index is not None else None
 
     @property
@@ -111,7 +116,7 @@ class HostView:
         names = self._forget_names(link.index) | {link.name, *link.altnames}
         self.links[link.index] = link
         for name in (link.name, *link.altnames):
-            self._names[name] = link.index
+            self.names[name] = link.index
         return names
 
     def _drop(self, index: int) -> set[str]:
@@ -126,8 +131,8 @@ class HostView:
             return set()
         names = {before.name, *before.altnames}
         for name in names:
-            if self._names.get(name) == index:
-                del self._names[name]
+            if self.names.get(name) == index:
+                del self.names[name]
         return names
 
     def _address(self, address: Address, present: bool) -> None:
@@ -138,6 +143,16 @@ class HostView:
             mine.add(address.address)
         else:
             mine.discard(address.address)
+
+
+def is_unheard_of(attachment: Attachment, names: Iterable[str], told: Container[str]) -> bool:
+    """Whether the kernel need not be asked for a device of the attachment's own, which would have one of these
+    ``names``, when it has ``told`` of the devices with those: it never was there, and is not there now.
+
+    Who else has got its name since, making it finds out (EEXIST). What a batch that broke off has left half made, which
+    nobody is told of, an audit finds.
+    """
+    return not (attachment.was_plugged or attachment.going or any(name in told for name in names))
 
 
 def _only_its_ports_changed(before: Link, after: Link) -> bool:

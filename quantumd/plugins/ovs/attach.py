@@ -195,7 +195,8 @@ class _Attaching:
             for (place, _), result in zip(making, results, strict=True):
                 if isinstance(result, str):
                     self.outcomes[place] = Failed(result)
-            self._host = await self._tools.look(self._plugs)
+                else:
+                    self._host.facts.add(result)
 
     async def _take_devices(self) -> None:
         """Mark somebody's devices and set them up, before they are plugged."""

@@ -39,7 +39,8 @@ from quantumd.host.ovsdb.remotes import Credentials, client_endpoint
 from quantumd.interfaces import Capabilities, INetworkPlugin, Notify
 from quantumd.plugins.linuxbridge.interests import Interests
 from quantumd.plugins.linuxbridge.judge import is_about_strangers
-from quantumd.plugins.linuxbridge.view import HostView, Snapshot
+from quantumd.plugins.linuxbridge.marks import MAKING
+from quantumd.plugins.linuxbridge.view import HostView, Snapshot, is_unheard_of
 from quantumd.plugins.ovs import devices
 from quantumd.plugins.ovs.attach import Tools, attach, names_of
 from quantumd.plugins.ovs.backend import Backend
@@ -56,7 +57,7 @@ from quantumd.plugins.ovs.look import (
 )
 from quantumd.plugins.ovs.removal import remove
 from quantumd.plugins.ovs.tables import Switch
-from quantumd.plugins.ovs.terms import Plug, Role, plug_of
+from quantumd.plugins.ovs.terms import DEVICES, Plug, Role, plug_of
 from quantumd.plugins.slices import in_slices
 
 SETTINGS: Mapping[str, Any] = {
@@ -147,7 +148,7 @@ class OvsPlugin:
         try:
             self._features = await self._thread.call(probe)
             self.capabilities = _capabilities(self._features)
-            opened = await self._thread.call(open_monitor_socket)
+            opened = await self._thread.call(open_monitor_socket, MAKING)
             self._monitor = LinkMonitor(self._reactor, opened, self._links_changed)
             self._view.replace(await self._thread.call(Snapshot))
         except BaseException:
@@ -236,7 +237,10 @@ class OvsPlugin:
                 self._watch(switch, key, plugs.get(key))
         if keys is None:
             self._interests.keep([*plugs, *(Key(Kind.NETWORK, ident) for ident in state.networks)])
-        names = None if keys is None else {name for plug in plugs.values() for name in names_of(switch, plug)}
+        names = None
+        if keys is not None:
+            asked = (names_of(switch, plug) for plug in plugs.values() if not self._is_unheard_of(plug))
+            names = {name for some in asked for name in some}
         altnames, known = self._features.altnames, self._view.links
         host = await self._thread.call(devices.look, names, list(plugs.values()), altnames, known)
         seen: dict[Key, Seen] = {}
@@ -253,6 +257,10 @@ class OvsPlugin:
                 switch = self._backend.present()
                 found += filter(None, (unaccounted(switch, host, state, suspect) for suspect in suspected))
         return Observed(seen, tuple(found))
+
+    def _is_unheard_of(self, plug: Plug) -> bool:
+        own = (plug.port, plug.mark)
+        return plug.role in DEVICES and is_unheard_of(plug.attachment, own, self._view.names)
 
     def _watch(self, switch: Switch, key: Key, plug: Plug | None) -> None:
         """From now on, tell of what concerns the record. Only of a BOUND one may that become something else."""
