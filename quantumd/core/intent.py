@@ -261,7 +261,11 @@ def plug_anywhere(
         port = _judge_new_port(tx, judge, limits, network, port)
 
     attachment = _judge_plug(tx, judge, port, form, confined, admitted)
-    return _plug(tx, port if free is not None else _add_port(tx, port), attachment)
+    if free is None:
+        # It is put once, with what is plugged into it.
+        port = evolve(port, serial=tx.serial())
+        tx.emit("created", port)
+    return _plug(tx, port, attachment)
 
 
 def unplug(tx: Transaction, judge: Judge, network_id: str, port_id: str, match: Match) -> Attachment:
@@ -338,7 +342,7 @@ def _judge_new_port(
 ) -> Port:
     """The port with the plugin's data, if there is room for it."""
     data = _judged(tx, judge, EnsurePort(port, network), *checks, lambda: _room_for_port(tx.state, limits, network.id))
-    return evolve(port, data=data)
+    return evolve(port, data=data) if data else port
 
 
 def _add_port(tx: Transaction, port: Port) -> Port:
@@ -394,7 +398,7 @@ def _unclaimed(state: State, attachment: Attachment) -> None:
 
 def _bump(tx: Transaction, port: Port) -> None:
     """What is plugged into a port is part of what was asked for it."""
-    port = evolve(tx.state.ports[port.id], revision=port.revision + 1, updated_at=tx.now)
+    port = evolve(port, revision=port.revision + 1, updated_at=tx.now)
     tx.put(port)
     tx.emit("updated", port)
 

@@ -32,11 +32,11 @@ class MakingTests(SynchronousTestCase):
         create = messages.create_veth(
             "tap0", peer="eth0", netns_fd=place, mac=derived_mac(PORT), mtu=1500, group=MAKING
         )
-        self.veth = Making("tap0", PORT, port_alias(PORT), create, inner=Inner(place, "eth0"))
-        self.tap = Making("tap0", PORT, port_alias(PORT), TapPlan(1500))
+        self.veth = Making("tap0", PORT, port_alias(PORT), create, 1500, inner=Inner(place, "eth0"))
+        self.tap = Making("tap0", PORT, port_alias(PORT), TapPlan(), 1500)
 
     def test_marks(self) -> None:
-        """What has the altname has the alias: without it, it is somebody else's, which is let go of and stays."""
+        """What has the altname has the alias or is in the group: else it is somebody's, and is let go of and stays."""
         marked = 0
         last: int | None = 0
         while last is not None:
@@ -57,7 +57,7 @@ class MakingTests(SynchronousTestCase):
         self.assertGreater(marked, 2)
 
     def test_as_it_is(self) -> None:
-        """The device that comes of it is told of as the kernel has it, but for what the wire says."""
+        """The device that comes of it is told of as the kernel has it, but for what only the kernel knows."""
         for making in (self.veth, self.tap):
             (made,) = self.host.inside(make, self.rtnl, [making], True)
             (there,) = self.rtnl.links(["tap0"])

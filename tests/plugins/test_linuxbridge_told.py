@@ -85,6 +85,7 @@ class TellingTests(TestCase):
             self.assertEqual("Attached/UP", plugged.status)
             own = {plugged.plugin["device"], MARK + plugged.port_id}
             self.assertEqual(set(), own.intersection(asked))
+            self.assertEqual(1, asked.count(plugged.plugin["bridge"]), "the batch begins with what its round has seen")
             self.host.ip(f"link del {plugged.plugin['device']}")
             await self.bench.once([one.key])
             self.assertEqual(own, own.intersection(asked))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+from collections.abc import Callable
 
 from attrs import frozen
 
@@ -199,8 +200,10 @@ def _u32(found: dict[int, bytes], attribute: int) -> int:
 def _linkinfo(payload: bytes) -> tuple[str, str, Detail | None, bool]:
     found = chosen(payload, _LINKINFO)
     kind, slave_kind = text(found.get(1, b"")), text(found.get(4, b""))
-    reader, data = _DETAILS.get(kind), found.get(2)
-    detail = reader(dict(attributes(data))) if reader and data else None
+    detail, data = None, found.get(2)
+    if data and kind in _DETAILS:
+        reader, wanted = _DETAILS[kind]
+        detail = reader(chosen(data, wanted))
     isolated = False
     if kind == "vxlan" and slave_kind == "bridge":
         isolated = chosen(found.get(5, b""), _ISOLATED).get(33, b"\0")[0] == 1
@@ -241,7 +244,13 @@ def _tun(data: dict[int, bytes]) -> Detail:
     )
 
 
-_DETAILS = {"bridge": _bridge, "vxlan": _vxlan, "vlan": _vlan, "tun": _tun}
+#: How the IFLA_INFO_DATA of each kind is read, and what of it.
+_DETAILS: dict[str, tuple[Callable[[dict[int, bytes]], Detail], frozenset[int]]] = {
+    "bridge": (_bridge, frozenset((1, 5, 23))),
+    "vxlan": (_vxlan, frozenset((1, 4, 7, 15, 17))),
+    "vlan": (_vlan, frozenset((1, 5))),
+    "tun": (_tun, frozenset((1, 2, 3, 6, 7))),
+}
 
 
 def ip_address(payload: bytes) -> IpAddress:

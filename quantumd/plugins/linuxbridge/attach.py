@@ -40,12 +40,14 @@ class Job:
 @frozen
 class Context:
     """What plugging needs to know: the kernel's features, the names of devices that it told of, the devices with
-    default routes, and the networks that could not be made in the same batch."""
+    default routes, the networks that could not be made in the same batch, and what a look at all that is to be plugged
+    has just seen, if there was one."""
 
     features: Features
     told: Container[str]
     default_routes: Collection[int] = ()
     failed: Collection[Key] = field(factory=frozenset)
+    facts: Facts | None = None
 
 
 def attach(rtnl: Rtnl, changes: Sequence[Attach], context: Context) -> tuple[list[Outcome], list[Link]]:
@@ -67,7 +69,7 @@ class _Attaching:
         # The device of each plug that is on its bridge now, by place.
         self._plugged: dict[int, int] = {}
         self._open: dict[Place, int] = {}
-        self._facts = self._look()
+        self._facts = context.facts or self._look()
 
     def _look(self) -> Facts:
         names: set[Device] = set()

@@ -13,13 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from quantumd.core.names import MARK
 from quantumd.host import netns, shield
 from quantumd.host.netlink import messages
 from quantumd.host.netlink.groups import delete_links
-from quantumd.host.netlink.parse import IFF_UP, Link
+from quantumd.host.netlink.parse import IFF_UP, Link, link_index
 from quantumd.host.netlink.rtnl import Rtnl, read_link
 from quantumd.host.netlink.wire import Request
 from quantumd.host.tun import Tap, create_tap
@@ -32,7 +32,6 @@ _AT_ONCE = 200  # open taps and namespaces are file descriptors, of which a proc
 class TapPlan:
     """A tap to be made, which netlink cannot."""
 
-    mtu: int
     multi_queue: bool = False
     owner_uid: int | None = None
     owner_gid: int | None = None
@@ -52,13 +51,14 @@ class Making:
 
     ``ident`` is the id that it is marked with, ``master`` the index of the Linux bridge that it is plugged into (0: it
     is one, or goes elsewhere), ``keep_off`` keeps the host off it (None: as is right for a bridge or a bridge's port),
-    ``create`` makes it, in the group :data:`~.marks.MAKING` and in its master.
+    ``create`` makes it, in the group :data:`~.marks.MAKING` and in its master. ``mtu``: None is the kernel's choice.
     """
 
     name: str
     ident: str
     alias: str
     create: Request | TapPlan
+    mtu: int | None
     master: int = 0
     isolated: bool = False
     inner: Inner | None = None
@@ -78,17 +78,20 @@ class _Item:
 
 
 def make(rtnl: Rtnl, makings: Sequence[Making], altnames: bool) -> list[Link | str]:
-    """Make devices; for each, the device as it was made, or why it is not there. Nothing half made stays."""
+    """Make devices; for each, what it was made to be, or why it is not there. Nothing half made stays.
+
+    Of what only the kernel knows (its kind, its MAC, whether it has carrier) there is nothing in what is given back.
+    """
     made: list[Link | str] = []
     for start in range(0, len(makings), _AT_ONCE):
         items = [_Item(making) for making in makings[start : start + _AT_ONCE]]
         with _taps(items):
-            _create(rtnl, items)
+            _create(rtnl, items, altnames)
             _mark(rtnl, _going_well(items), altnames)
             _shield(rtnl, items)
             _set_up_inner_ends(_going_well(items))
             _set_up(rtnl, items)
-            _finish(rtnl, items, altnames)
+            _finish(rtnl, items)
         made.extend(item.link if item.link is not None and not item.error else item.error for item in items)
     return made
 
@@ -114,8 +117,8 @@ def _going_well(items: list[_Item]) -> list[_Item]:
     return [item for item in items if not item.error]
 
 
-def _create(rtnl: Rtnl, items: list[_Item]) -> None:
-    """Make what is no tap, and look at each: from here on it is spoken of by its index, as a name is anybody's."""
+def _create(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
+    """Make what is no tap, and ask for each: from here on it is spoken of by its index, as a name is anybody's."""
     going = _going_well(items)
     chains = []
     for item in going:
@@ -125,15 +128,30 @@ def _create(rtnl: Rtnl, items: list[_Item]) -> None:
     replies = iter(rtnl.batch([request for chain in chains for request in chain]))
     for item, chain in zip(going, chains, strict=True):
         *made, there = [next(replies) for _ in chain]
-        found, name = read_link(there), item.making.name
         refused = next((reply for reply in (*made, there) if not reply.ok), None)
-        if item.taken or (refused is not None and refused.errno == errno.EEXIST and found is not None):
+        if item.taken or (refused is not None and refused.errno == errno.EEXIST and there.ok):
+            found = read_link(there)
             whose = f"the {describe(found)}" if found is not None else "another device"
-            item.error = f"The name {name} is held by {whose}; rename or remove that."
+            item.error = f"The name {item.making.name} is held by {whose}; rename or remove that."
         elif refused is not None:
-            item.error = f"The device {name} cannot be made: {_why(item.making, refused.errno, refused.reason)}."
+            why = _why(item.making, refused.errno, refused.reason)
+            item.error = f"The device {item.making.name} cannot be made: {why}."
         else:
-            item.link = found
+            item.link = _link_of(item.making, link_index(there.messages[0]), altnames)
+
+
+def _link_of(making: Making, index: int, altnames: bool) -> Link:
+    """What is known of a device that is made as it is to be: to read what the kernel tells of it takes 10 µs."""
+    return Link(
+        index,
+        making.name,
+        IFF_UP,
+        mtu=making.mtu or 0,
+        master=making.master,
+        altnames=(MARK + making.ident,) if altnames else (),
+        alias=making.alias,
+        isolated=making.isolated,
+    )
 
 
 def _mark(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
@@ -144,7 +162,7 @@ def _mark(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
         index, making = item.link.index, item.making
         chain = [messages.set_altname(index, MARK + making.ident)] if altnames else []
         if isinstance(making.create, TapPlan):
-            chain.append(messages.set_link(index, mtu=making.create.mtu, master=making.master or None))
+            chain.append(messages.set_link(index, mtu=making.mtu, master=making.master or None))
         if making.isolated:
             chain.append(messages.set_isolated(index, True))
         chains.append(chain)
@@ -183,25 +201,11 @@ def _set_up(rtnl: Rtnl, items: list[_Item]) -> None:
             item.error = f"The device {item.making.name} cannot be set up: {reply.reason}."
 
 
-def _finish(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
+def _finish(rtnl: Rtnl, items: list[_Item]) -> None:
     for item in _going_well(items):
         if item.tap is not None:
             item.tap.persist()
-    failed = [item.link.index for item in items if item.error and item.link is not None]
-    delete_links(rtnl, failed)
-    for item in _going_well(items):
-        if item.link is not None:
-            making = item.making
-            item.link = evolve(
-                item.link,
-                group=0,
-                alias=making.alias,
-                altnames=(MARK + making.ident,) if altnames else (),
-                mtu=making.create.mtu if isinstance(making.create, TapPlan) else item.link.mtu,
-                master=making.master,
-                flags=item.link.flags | IFF_UP,
-                isolated=making.isolated,
-            )
+    delete_links(rtnl, [item.link.index for item in items if item.error and item.link is not None])
 
 
 def _set_up_inner_ends(items: list[_Item]) -> None:

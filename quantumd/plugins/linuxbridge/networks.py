@@ -63,7 +63,7 @@ def _clean(rtnl: Rtnl, networks: Sequence[Network]) -> Facts:
 
 def _making(network: Network) -> Making:
     create = messages.create_bridge(bridge_of(network), derived_mac(network.id), mtu_of(network), MAKING)
-    return Making(bridge_of(network), network_ident(network.id), network_alias(network.id), create)
+    return Making(bridge_of(network), network_ident(network.id), network_alias(network.id), create, mtu_of(network))
 
 
 def _mend(

@@ -9,7 +9,7 @@ from quantumd.core.plan import Observed, Seen
 from quantumd.core.state import State
 from quantumd.host.netlink.messages import Device
 from quantumd.host.netlink.rtnl import Rtnl
-from quantumd.plugins.linuxbridge.facts import gather
+from quantumd.plugins.linuxbridge.facts import Facts, gather
 from quantumd.plugins.linuxbridge.features import Features
 from quantumd.plugins.linuxbridge.look import leftovers, see_network, see_plug
 from quantumd.plugins.linuxbridge.terms import Plug, Role, names_of, plug_of
@@ -18,11 +18,11 @@ from quantumd.plugins.linuxbridge.view import HostView
 
 def observe(
     rtnl: Rtnl, state: State, keys: Collection[Key], everything: bool, features: Features, view: HostView
-) -> tuple[Observed, Mapping[Key, str]]:
+) -> tuple[Observed, Mapping[Key, str], Facts]:
     """What is there of the records with these keys, and, if they are ``everything``, what is left over. ``view`` has
     the devices as they were told of last.
 
-    :return: what is seen; and for the records that wait for a device by its name or altname, that name
+    :return: what is seen; for the records that wait for a device by its name or altname, that name; and what there is
     """
     networks: list[Network] = []
     plugs: dict[Key, Plug] = {}
@@ -47,7 +47,7 @@ def observe(
         seen[key] = see_plug(facts, plug)
         if seen[key].waiting_for is not None and _is_late(plug):
             late[key] = plug.device
-    return Observed(seen, leftovers(facts, state) if everything else ()), late
+    return Observed(seen, leftovers(facts, state) if everything else ()), late, facts
 
 
 def _is_late(plug: Plug) -> bool:

@@ -7,7 +7,7 @@ from quantumd.host.netlink import messages
 from quantumd.host.netlink.parse import Link
 from quantumd.plugins.linuxbridge.making import Inner, Making, TapPlan
 from quantumd.plugins.linuxbridge.marks import MAKING, port_alias, tunnel_alias
-from quantumd.plugins.linuxbridge.terms import DEFAULT_MTU, Plug, Role, local_of, remote_of
+from quantumd.plugins.linuxbridge.terms import Plug, Role, local_of, remote_of
 
 
 def making_of(plug: Plug, bridge: Link, inner: Inner | None, below: Link | None) -> Making:
@@ -31,7 +31,7 @@ def making_of(plug: Plug, bridge: Link, inner: Inner | None, below: Link | None)
             master=bridge.index,
         )
         alias = tunnel_alias(plug.attachment.network_id)
-        return Making(plug.device, plug.ident, alias, create, bridge.index, isolated=True)
+        return Making(plug.device, plug.ident, alias, create, plug.mtu, bridge.index, isolated=True)
     assert form.device is not None
     if plug.role is Role.VLAN:
         assert below is not None
@@ -53,6 +53,6 @@ def making_of(plug: Plug, bridge: Link, inner: Inner | None, below: Link | None)
         )
     else:
         device = form.device
-        tap = TapPlan(plug.mtu or DEFAULT_MTU, bool(device.multi_queue), device.owner_uid, device.owner_gid)
-        return Making(plug.device, plug.ident, alias, tap, bridge.index)
-    return Making(plug.device, plug.ident, alias, create, bridge.index, inner=inner)
+        tap = TapPlan(bool(device.multi_queue), device.owner_uid, device.owner_gid)
+        return Making(plug.device, plug.ident, alias, tap, plug.mtu, bridge.index)
+    return Making(plug.device, plug.ident, alias, create, plug.mtu, bridge.index, inner=inner)

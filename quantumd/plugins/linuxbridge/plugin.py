@@ -35,6 +35,7 @@ from quantumd.host.netns_watch import NamespaceWatch
 from quantumd.interfaces import Capabilities, INetworkPlugin, Notify
 from quantumd.plugins.linuxbridge.attach import Context, attach
 from quantumd.plugins.linuxbridge.awaited import Awaited
+from quantumd.plugins.linuxbridge.facts import Facts
 from quantumd.plugins.linuxbridge.features import Features, probe
 from quantumd.plugins.linuxbridge.interests import Interests
 from quantumd.plugins.linuxbridge.judge import MAX_PORTS, is_about_strangers, judge
@@ -79,6 +80,8 @@ class LinuxBridgePlugin:
         self._awaited = Awaited(reactor, self._thread, self._names_changed)
         self._notify: Notify = lambda _: None
         self._state = State()
+        # What the last look at records that are to be plugged has seen, for the batch that comes of it.
+        self._looked: dict[Key, Facts] = {}
         self._running = False
         # The names of devices of which the kernel told while changes were applied; None: none are being applied.
         self._told_meanwhile: set[str] | None = None
@@ -178,7 +181,7 @@ class LinuxBridgePlugin:
             for key in some:
                 if key not in self._interests and (record := state.get(key)) is not None:
                     self._interests.watch(key, _interests_of(state, record))
-        observed, late = await self._thread.call(observe, state, wanted, keys is None, self._features, self._view)
+        seen, late, facts = await self._thread.call(observe, state, wanted, keys is None, self._features, self._view)
         for key in wanted:
             if state.get(key) is None:
                 self._interests.forget(key)
@@ -186,14 +189,18 @@ class LinuxBridgePlugin:
         if keys is None:
             self._interests.keep(wanted)
             self._awaited.keep(wanted)
-        return observed
+            self._looked.clear()
+        else:
+            self._looked.update((key, facts) for key in _to_be_plugged(seen))
+        return seen
 
     def apply(self, changes: Sequence[Change]) -> Deferred[Sequence[Outcome]]:
         """See INetworkPlugin."""
         return Deferred.fromCoroutine(self._apply(changes))
 
     async def _apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        context = Context(self._features, self._view.names, self._view.default_routes)
+        facts = self._just_seen(changes)
+        context = Context(self._features, self._view.names, self._view.default_routes, facts=facts)
         self._told_meanwhile = set()
         looked: list[Link] = []
         try:
@@ -209,6 +216,12 @@ class LinuxBridgePlugin:
         if keys:
             self._notify(keys)
         return outcomes
+
+    def _just_seen(self, changes: Sequence[Change]) -> Facts | None:
+        """What the look that these changes come of has seen, where it holds: nothing but plugging is to be done."""
+        looked = [self._looked.pop(change.key, None) for change in changes if isinstance(change, Attach)]
+        plugging = all(isinstance(change, Attach | EnsurePort) for change in changes)
+        return looked[0] if looked and plugging and all(facts is looked[0] for facts in looked) else None
 
     def _tell_of_meanwhile(self, looked: Iterable[Link]) -> None:
         """Tell of what became of devices while changes were applied, but not of what was done and ``looked`` at then.
@@ -245,6 +258,14 @@ def carry_out(rtnl: Rtnl, changes: Sequence[Change], context: Context) -> tuple[
     plugged, looked = attach(rtnl, [change for _, change in plugs], context)
     outcomes.update(zip([place for place, _ in plugs], plugged, strict=True))
     return [outcomes[place] for place in range(len(changes))], looked
+
+
+def _to_be_plugged(observed: Observed) -> list[Key]:
+    return [
+        key
+        for key, seen in observed.seen.items()
+        if key.kind is Kind.ATTACHMENT and not seen.in_order and not seen.waiting_for
+    ]
 
 
 def _namespace_interest(name: str) -> str:

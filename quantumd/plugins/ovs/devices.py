@@ -124,8 +124,8 @@ def _making(plug: Plug, keep_off: shield.Shield, opened: dict[Place, int]) -> Ma
     assert device is not None
     alias = port_alias(plug.ident)
     if plug.role is Role.TAP:
-        tap = TapPlan(plug.mtu, bool(device.multi_queue), device.owner_uid, device.owner_gid)
-        return Making(plug.port, plug.ident, alias, tap, keep_off=keep_off)
+        tap = TapPlan(bool(device.multi_queue), device.owner_uid, device.owner_gid)
+        return Making(plug.port, plug.ident, alias, tap, plug.mtu, keep_off=keep_off)
     assert plug.place is not None
     if plug.place not in opened:
         descriptor = open_place(plug.place)
@@ -142,7 +142,7 @@ def _making(plug: Plug, keep_off: shield.Shield, opened: dict[Place, int]) -> Ma
         mtu=plug.mtu,
         group=MAKING,
     )
-    return Making(plug.port, plug.ident, alias, create, inner=inner, keep_off=keep_off)
+    return Making(plug.port, plug.ident, alias, create, plug.mtu, inner=inner, keep_off=keep_off)
 
 
 def _without_checksums(descriptor: int, names: Sequence[str]) -> None:
