@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from attaching import Attaching
-from attachments import veths
+from attachments import AT_A_TIME, veths
 from blocked import listener
 from common import Finding, arguments, ask, drive, finish, in_turns, median, metrics, request, send, settled
 
@@ -152,7 +152,7 @@ def compared(small: Place, large: Place, plugin: str, ports: int, rounds: int) -
         gone[place.name].append(1000 / thousands[place.name].unplug())
         return 1000 / rate
 
-    question.ask("1,000 veths asked for → Attached/UP", plug)
+    question.ask(f"1,000 veths, {AT_A_TIME} a request → Attached/UP", plug, rounds + 2)
     question.add("1,000 veths unplugged", *(median(gone[place.name]) for place in (large, small)))
 
     for place in both:
@@ -160,10 +160,12 @@ def compared(small: Place, large: Place, plugin: str, ports: int, rounds: int) -
         place.make_networks(1000 - there, 16)
         settled(place.api)
     question.ask("list 1,000 networks, 16 connections", lambda place: read(place, "/networks"))
-    # Bridges go slowly, and Open vSwitch has 4,094 VLANs for all of them.
-    question.ask("POST network, 16 connections", lambda place: post(place, 16, 900 // rounds))
-    question.ask("POST network, 64 connections", lambda place: post(place, 64, 900 // rounds))
-    question.ask("POST network, 1 connection", lambda place: post(place, 1, 150 // rounds))
+    # Not many: bridges go slowly, and Open vSwitch has 4,094 VLANs for all of them. So there are many turns: the disk
+    # has its moods, and each of them is to meet both places.
+    turns = 4 * rounds
+    question.ask("POST network, 16 connections", lambda place: post(place, 16, 900 // turns), turns)
+    question.ask("POST network, 64 connections", lambda place: post(place, 64, 900 // turns), turns)
+    question.ask("POST network, 1 connection", lambda place: post(place, 1, 240 // turns), turns)
     for place in both:
         place.clear()
     return question.findings
