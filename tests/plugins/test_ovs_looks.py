@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from quantumd.core.model import Device, Form
+from quantumd.plugins.linuxbridge.marks import MAKING
 from quantumd.plugins.ovs import devices
 from quantumd.testing.lab import Lab
 from quantumd.testing.network_plugins import Bench
@@ -68,6 +69,18 @@ class LookTests(TestCase):
         await self.bench.once([tap.key])
         self.assertGreater(self.asked.count(device), 2)
         self.assertEqual("Attached/DOWN", self.bench.now(tap).status)
+
+    async def test_half_made_unheard(self) -> None:
+        """What a batch that broke off has left, which nobody is told of, is made anew with the second try."""
+        network = self.bench.network()
+        await self.bench.once([network.key])
+        tap = self.bench.plug(network, Form(id="tap", device=Device(create="tap", name="mine")))
+        self.host.ip(f"link add mine group {MAKING} type veth peer name other")
+        await self.bench.once([tap.key])
+        self.assertEqual("Failed", self.bench.now(tap).status)
+        await self.bench.once([tap.key])
+        self.assertEqual("Attached/DOWN", self.bench.now(tap).status)
+        self.assertNotIn("other", self.host.links())
 
     async def test_what_was_removed_meanwhile(self) -> None:
         """A batch that removes looks again: what the round has seen may be what went."""

@@ -149,10 +149,11 @@ def is_unheard_of(attachment: Attachment, names: Iterable[str], told: Container[
     """Whether the kernel need not be asked for a device of the attachment's own, which would have one of these
     ``names``, when it has ``told`` of the devices with those: it never was there, and is not there now.
 
-    Who else has got its name since, making it finds out (EEXIST). What a batch that broke off has left half made, which
-    nobody is told of, an audit finds.
+    Whether there is something of that name all the same, making it finds out (EEXIST): of somebody else's, or of what a
+    batch that broke off has left half made, which nobody is told of. Then it is asked for the next time.
     """
-    return not (attachment.was_plugged or attachment.going or any(name in told for name in names))
+    tried = attachment.was_plugged or attachment.fault is not None
+    return not (tried or attachment.going or any(name in told for name in names))
 
 
 def _only_its_ports_changed(before: Link, after: Link) -> bool:
