@@ -12,6 +12,7 @@ from quantumd.host.mac import derived_mac
 from quantumd.host.netlink import messages
 from quantumd.host.netlink.parse import Link
 from quantumd.host.netlink.rtnl import Rtnl
+from quantumd.plugins.linuxbridge.judge import MAX_PORTS
 from quantumd.plugins.linuxbridge.making import Inner, Making, TapPlan, make
 from quantumd.plugins.linuxbridge.marks import MAKING, is_half_made, made_here, port_alias
 from quantumd.testing.lab import Lab
@@ -24,15 +25,16 @@ class MakingTests(SynchronousTestCase):
     def setUp(self) -> None:
         lab = Lab()
         self.addCleanup(lab.close)
-        self.host, guest = lab.namespace(), lab.namespace()
+        self.host, self.guest, other = lab.namespace(), lab.namespace(), lab.namespace()
         self.rtnl = self.host.inside(Rtnl)
         self.addCleanup(self.rtnl.close)
-        place = netns.open_netns(f"{netns.RUN_NETNS}/{guest.name}")
-        self.addCleanup(os.close, place)
+        self.place, self.other = (netns.open_netns(f"{netns.RUN_NETNS}/{one.name}") for one in (self.guest, other))
+        self.addCleanup(os.close, self.place)
+        self.addCleanup(os.close, self.other)
         create = messages.create_veth(
-            "tap0", peer="eth0", netns_fd=place, mac=derived_mac(PORT), mtu=1500, group=MAKING
+            "tap0", peer="eth0", netns_fd=self.place, mac=derived_mac(PORT), mtu=1500, group=MAKING
         )
-        self.veth = Making("tap0", PORT, port_alias(PORT), create, 1500, inner=Inner(place, "eth0"))
+        self.veth = Making("tap0", PORT, port_alias(PORT), create, 1500, inner=Inner(self.place, "eth0"))
         self.tap = Making("tap0", PORT, port_alias(PORT), TapPlan(), 1500)
 
     def test_marks(self) -> None:
@@ -67,6 +69,26 @@ class MakingTests(SynchronousTestCase):
                 self.assertEqual(getattr(there, name), getattr(made, name), name)
             self.assertEqual(0, there.group)
             self.rtnl.one(messages.delete_link(there.index))
+
+    def test_no_bridge(self) -> None:
+        """One whose bridge has gone, or is full, is not made, nor is its other end; what is wrong is told."""
+        for master, words in ((9999, "its network's bridge has gone meanwhile"), (self.full(), "unplug something")):
+            create = messages.create_veth("v", peer="eth0", netns_fd=self.place, group=MAKING, master=master)
+            making = Making("v", PORT, port_alias(PORT), create, None, master, inner=Inner(self.place, "eth0"))
+            (why,) = self.host.inside(make, self.rtnl, [making], True)
+            self.assertIn(words, str(why))
+            self.assertEqual([None], self.rtnl.links(["v"]))
+            self.assertEqual({}, self.guest.links())
+
+    def full(self) -> int:
+        """A bridge with all the ports that one takes."""
+        self.host.ip("link add name full type bridge")
+        bridge = self.host.links()["full"]
+        many = [
+            messages.create_veth(f"p{n}", peer=f"q{n}", netns_fd=self.other, master=bridge) for n in range(MAX_PORTS)
+        ]
+        self.assertTrue(all(reply.ok for reply in self.rtnl.batch(many)))
+        return bridge
 
     def test_stranger(self) -> None:
         """A device that got the name a moment ago is not touched, and named."""

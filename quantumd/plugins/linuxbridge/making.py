@@ -21,7 +21,7 @@ from quantumd.host.netlink import messages
 from quantumd.host.netlink.groups import delete_links
 from quantumd.host.netlink.parse import IFF_UP, Link, link_index
 from quantumd.host.netlink.rtnl import Rtnl, read_link
-from quantumd.host.netlink.wire import Request
+from quantumd.host.netlink.wire import Reply, Request
 from quantumd.host.tun import Tap, create_tap
 from quantumd.plugins.linuxbridge.marks import describe
 
@@ -134,8 +134,7 @@ def _create(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
             whose = f"the {describe(found)}" if found is not None else "another device"
             item.error = f"The name {item.making.name} is held by {whose}; rename or remove that."
         elif refused is not None:
-            why = _why(item.making, refused.errno, refused.reason)
-            item.error = f"The device {item.making.name} cannot be made: {why}."
+            item.error = f"The device {item.making.name} cannot be made: {_why(item.making, refused)}."
         else:
             item.link = _link_of(item.making, link_index(there.messages[0]), altnames)
 
@@ -171,10 +170,14 @@ def _mark(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
             item.error = f"The device {item.making.name} cannot be plugged: {refused.reason}."
 
 
-def _why(making: Making, code: int, reason: str) -> str:
-    if code == errno.EEXIST and making.inner is not None:
+def _why(making: Making, refused: Reply) -> str:
+    if refused.errno == errno.EEXIST and making.inner is not None:
         return f"its namespace has a device {making.inner.name!r} already; take that away or choose another ifname"
-    return reason
+    if making.master and refused.errno == errno.EINVAL and not refused.text:  # do_set_master, net/core/rtnetlink.c
+        return "its network's bridge has gone meanwhile; it is made anew"
+    if making.master and refused.errno == errno.EXFULL:
+        return "its bridge has all the ports that a Linux bridge takes; unplug something first"
+    return refused.reason
 
 
 def _shield(rtnl: Rtnl, items: list[_Item]) -> None:

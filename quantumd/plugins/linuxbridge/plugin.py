@@ -218,10 +218,14 @@ class LinuxBridgePlugin:
         return outcomes
 
     def _just_seen(self, changes: Sequence[Change]) -> Facts | None:
-        """What the look that these changes come of has seen, where it holds: nothing but plugging is to be done."""
-        looked = [self._looked.pop(change.key, None) for change in changes if isinstance(change, Attach)]
+        """What the look that these changes come of has seen, where it holds: nothing is to be done but to plug devices
+        of our own. Somebody else's may be in another bridge by now."""
+        plugs = [change for change in changes if isinstance(change, Attach)]
+        looked = [self._looked.pop(change.key, None) for change in plugs]
         plugging = all(isinstance(change, Attach | EnsurePort) for change in changes)
-        return looked[0] if looked and plugging and all(facts is looked[0] for facts in looked) else None
+        if not (plugs and plugging and all(change.attachment.form.managed for change in plugs)):
+            return None
+        return looked[0] if all(facts is looked[0] for facts in looked) else None
 
     def _tell_of_meanwhile(self, looked: Iterable[Link]) -> None:
         """Tell of what became of devices while changes were applied, but not of what was done and ``looked`` at then.
