@@ -2,8 +2,8 @@
 
     python benchmarks/attachments.py [--attachments 1000] [--networks 50] [--rounds 3] [--json]
 
-They are asked for 100 a request, as ``ip -batch`` gets many at once; and one a request, where the smallest klein app
-answers as many requests before ``ip -batch`` begins. Runs on a scratch machine; the host's own network is not touched.
+They are asked for 100 a request, as ``ip -batch`` gets many at once; and one a request. Runs on a scratch
+machine; the host's own network is not touched.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import Finding, arguments, ask, drive, finish, in_turns, request, settled, smallest
+from common import Finding, arguments, ask, drive, finish, in_turns, request, settled
 
 from quantumd.testing.scratch import daemon, devices, enter, run
 
 _CONNECTIONS = 16
 #: How many attachments are asked for with one request, if that is not said to be another number.
 AT_A_TIME = 100
-#: Bytes of the answer to a request for one veth.
-_ANSWER = 406
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -164,13 +162,6 @@ class Bare:
         run("ip", *options, "-batch", "-", stdin="\n".join(lines) + "\n")
 
 
-def answered(limit: Path, attachments: int) -> float:
-    """Requests for one veth each that the smallest klein app answers in a second."""
-    form = {"id": "one0", "device": {"create": "veth", "netns": "guests", "ifname": "one0"}}
-    plugs = [request("POST", "/", {"attachment": form})] * attachments
-    return drive(limit, plugs, _CONNECTIONS, 202).rate
-
-
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__)
@@ -184,21 +175,19 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="quantumd-bench-") as work,
         daemon("linuxbridge", Path(work), namespace="host"),
-        smallest(Path(work), 202, _ANSWER) as limit,
     ):
         before = run("ip", "-n", "host", "-o", "link")
         api = Path(work, "api.sock")
         ours = veths(api, "guests", "vif", asked.networks, asked.attachments)
         single = veths(api, "guests", "one", asked.networks, asked.attachments, 1)
         bare = Bare(asked.networks, asked.attachments)
-        plugged, unplugged, alone, _, made, removed, answers = in_turns(
+        plugged, unplugged, alone, _, made, removed = in_turns(
             ours.plug,
             ours.unplug,
             single.plug,
             single.unplug,
             bare.make,
             bare.remove,
-            lambda: answered(limit, asked.attachments),
             rounds=asked.rounds,
         )
         ours.close()
@@ -211,9 +200,9 @@ def main() -> None:
         [
             Finding(f"{count}, {AT_A_TIME} a request → Attached/UP, linuxbridge: ip -batch", plugged, made, "/s", 0.5),
             Finding(
-                f"{count}, one a request → Attached/UP, linuxbridge: klein's answers, then ip -batch",
+                f"{count}, one a request → Attached/UP, linuxbridge: ip -batch",
                 alone,
-                1 / (1 / answers + 1 / made),
+                made,
                 "/s",
                 0.5,
             ),
