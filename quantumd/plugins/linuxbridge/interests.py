@@ -11,8 +11,8 @@ class Interests:
     """Names (of devices, altnames, namespaces) and the keys of the records that have to do with them."""
 
     def __init__(self) -> None:
-        # Tuples, which are small: most names concern one record, and a record has a handful of names.
-        self._keys: dict[str, tuple[Key, ...]] = {}
+        # Most names concern one record, which is there by itself then; a namespace may concern ten thousand.
+        self._keys: dict[str, Key | set[Key]] = {}
         self._names: dict[Key, tuple[str, ...]] = {}
 
     def __contains__(self, key: Key) -> bool:
@@ -27,15 +27,19 @@ class Interests:
         self.forget(key)
         self._names[key] = wanted
         for name in wanted:
-            self._keys[name] = (*self._keys.get(name, ()), key)
+            there = self._keys.setdefault(name, key)
+            if isinstance(there, set):
+                there.add(key)
+            elif there != key:
+                self._keys[name] = {there, key}
 
     def forget(self, key: Key) -> None:
         """The record has gone."""
         for name in self._names.pop(key, ()):
-            rest = tuple(other for other in self._keys[name] if other != key)
-            if rest:
-                self._keys[name] = rest
-            else:
+            there = self._keys[name]
+            if isinstance(there, set):
+                there.remove(key)
+            if not isinstance(there, set) or not there:
                 del self._keys[name]
 
     def keep(self, keys: Iterable[Key]) -> None:
@@ -45,4 +49,11 @@ class Interests:
 
     def concerned(self, names: Iterable[str]) -> set[Key]:
         """The records that something about these names concerns."""
-        return {key for name in names for key in self._keys.get(name, ())}
+        concerned: set[Key] = set()
+        for name in names:
+            there = self._keys.get(name)
+            if isinstance(there, set):
+                concerned |= there
+            elif there is not None:
+                concerned.add(there)
+        return concerned
