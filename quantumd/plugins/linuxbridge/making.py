@@ -9,6 +9,7 @@ it is whole.)
 from __future__ import annotations
 
 import errno
+import socket
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,8 +20,8 @@ from quantumd.core.names import MARK
 from quantumd.host import netns, shield
 from quantumd.host.netlink import messages
 from quantumd.host.netlink.groups import delete_links
-from quantumd.host.netlink.parse import IFF_UP, Link, link_index
-from quantumd.host.netlink.rtnl import Rtnl, read_link
+from quantumd.host.netlink.parse import IFF_UP, Link
+from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Reply, Request
 from quantumd.host.tun import Tap, create_tap
 from quantumd.plugins.linuxbridge.marks import describe
@@ -108,6 +109,7 @@ def _taps(items: list[_Item]) -> Iterator[None]:
                     item.tap.own(plan.owner_uid, plan.owner_gid)
                 except FileExistsError:
                     item.taken = True
+                    item.error = f"The name {item.making.name} is held by another device; rename or remove that."
                 except OSError as error:
                     item.error = f"The tap {item.making.name} cannot be made: {error.strerror}."
         yield
@@ -118,25 +120,29 @@ def _going_well(items: list[_Item]) -> list[_Item]:
 
 
 def _create(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
-    """Make what is no tap, and ask for each: from here on it is spoken of by its index, as a name is anybody's."""
+    """Make what is no tap, and find each: from here on it is spoken of by its index, as a name is anybody's."""
     going = _going_well(items)
-    chains = []
-    for item in going:
-        making = item.making
-        create = [] if isinstance(making.create, TapPlan) else [making.create]
-        chains.append([*create, messages.get_link(making.name)])
-    replies = iter(rtnl.batch([request for chain in chains for request in chain]))
-    for item, chain in zip(going, chains, strict=True):
-        *made, there = [next(replies) for _ in chain]
-        refused = next((reply for reply in (*made, there) if not reply.ok), None)
-        if item.taken or (refused is not None and refused.errno == errno.EEXIST and there.ok):
-            found = read_link(there)
-            whose = f"the {describe(found)}" if found is not None else "another device"
-            item.error = f"The name {item.making.name} is held by {whose}; rename or remove that."
-        elif refused is not None:
-            item.error = f"The device {item.making.name} cannot be made: {_why(item.making, refused)}."
+    born = [(item, item.making.create) for item in going if not isinstance(item.making.create, TapPlan)]
+    for (item, _), reply in zip(born, rtnl.batch([create for _, create in born]), strict=True):
+        if not reply.ok:
+            item.taken = reply.errno == errno.EEXIST
+            item.error = f"The device {item.making.name} cannot be made: {_why(item.making, reply)}."
+    for item in _going_well(going):
+        try:
+            # All that rtnetlink would tell of it takes six times as long.
+            index = socket.if_nametoindex(item.making.name)
+        except OSError:
+            item.error = f"The device {item.making.name} was taken away while it was made."
         else:
-            item.link = _link_of(item.making, link_index(there.messages[0]), altnames)
+            item.link = _link_of(item.making, index, altnames)
+    _tell_whose(rtnl, [item for item in items if item.taken])
+
+
+def _tell_whose(rtnl: Rtnl, items: list[_Item]) -> None:
+    """Say who holds a name that is taken. (Nobody, where it is the other end's name that its namespace has already.)"""
+    for item, found in zip(items, rtnl.links([item.making.name for item in items]), strict=True):
+        if found is not None:
+            item.error = f"The name {item.making.name} is held by the {describe(found)}; rename or remove that."
 
 
 def _link_of(making: Making, index: int, altnames: bool) -> Link:
@@ -167,12 +173,16 @@ def _mark(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
         chains.append(chain)
     for item, refused in zip(items, rtnl.chains(chains), strict=True):
         if refused is not None:
-            item.error = f"The device {item.making.name} cannot be plugged: {refused.reason}."
+            item.error = f"The device {item.making.name} cannot be plugged: {_why_not_in(item.making, refused)}."
 
 
 def _why(making: Making, refused: Reply) -> str:
     if refused.errno == errno.EEXIST and making.inner is not None:
         return f"its namespace has a device {making.inner.name!r} already; take that away or choose another ifname"
+    return _why_not_in(making, refused)
+
+
+def _why_not_in(making: Making, refused: Reply) -> str:
     if making.master and refused.errno == errno.EINVAL and not refused.text:  # do_set_master, net/core/rtnetlink.c
         return "its network's bridge has gone meanwhile; it is made anew"
     if making.master and refused.errno == errno.EXFULL:
