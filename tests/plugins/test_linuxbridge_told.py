@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from quantumd.core.model import Device, Form, Key, Tunnel
 from quantumd.core.names import MARK
-from quantumd.host.netlink.monitor import Event, LinkChanged, LinkMonitor, open_monitor_socket
+from quantumd.host.netlink.monitor import Event, LinkChanged, LinkMonitor, Overrun, open_monitor_socket
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.plugins.linuxbridge import LinuxBridgePlugin, plugin
 from quantumd.plugins.linuxbridge.marks import MAKING
@@ -66,7 +66,8 @@ class TellingTests(TestCase):
         self.assertEqual(set(), self.told())
 
     async def test_new_devices_are_not_asked_for(self) -> None:
-        """Of what the kernel told nothing, there is nothing; what was there once is looked for."""
+        """Of what the kernel told nothing, there is nothing, and their bridge is as it told; of what is plugged it has
+        told. What was there once is looked for."""
         network = self.bench.network()
         await self.bench.once([network.key])
         asked: list[Any] = []
@@ -83,13 +84,64 @@ class TellingTests(TestCase):
             await self.bench.once([one.key])
             plugged = self.bench.now(one)
             self.assertEqual("Attached/UP", plugged.status)
-            own = {plugged.plugin["device"], MARK + plugged.port_id}
-            self.assertEqual(set(), own.intersection(asked))
-            self.assertEqual(1, asked.count(plugged.plugin["bridge"]), "the batch begins with what its round has seen")
+            self.assertEqual([], asked)
             self.host.ip(f"link del {plugged.plugin['device']}")
             await self.bench.once([one.key])
+            own = {plugged.plugin["device"], MARK + plugged.port_id, plugged.plugin["bridge"]}
             self.assertEqual(own, own.intersection(asked))
         self.assertEqual("Attached/UP", self.bench.now(one).status)
+
+    async def test_a_bridge_that_went_unheard(self) -> None:
+        """Nothing is plugged into it, and it is made anew."""
+        network = self.bench.network()
+        await self.bench.once([network.key])
+        bridge = self.bench.state.networks[network.id].plugin["bridge"]
+        one = self.bench.plug(network, Form(id="tap", device=Device(create="tap", name="mine")))
+        two = self.bench.plug(network, Form(id="v", device=Device(create="veth", netns=self.guest.name, ifname="e")))
+        with patch.object(LinkMonitor, "doRead", lambda _: None), patch.object(LinkMonitor, "read", lambda _: 0):
+            self.host.ip(f"link del {bridge}")
+            await self.bench.once([one.key, two.key])
+        for key in (one, two):
+            fault = self.bench.now(key).fault
+            assert fault is not None
+            self.assertIn("has gone meanwhile", fault.message)
+        self.assertNotIn("mine", self.host.links())
+        await self.bench.once([network.key, one.key, two.key])
+        self.assertEqual("Attached/UP", self.bench.now(two).status)
+        self.assertIn(bridge, self.host.links())
+
+    async def test_a_bridge_that_was_changed(self) -> None:
+        """What the kernel told of a bridge is of use only where the bridge is as it should be."""
+        network = self.bench.network()
+        await self.bench.once([network.key])
+        bridge = self.bench.state.networks[network.id].plugin["bridge"]
+        self.host.ip(f"link set {bridge} down")
+        await deferLater(reactor, _QUIET)
+        one = self.bench.plug(network, Form(id="tap", device=Device(create="tap")))
+        await self.bench.once([one.key])
+        self.assertIn("UP", self.host.ip(f"-o link show dev {bridge}").partition("<")[2].partition(">")[0].split(","))
+
+    async def test_what_was_plugged_unheard(self) -> None:
+        """What it is, the kernel is asked where it told nothing, or more than could be read."""
+        network = self.bench.network()
+        self.host.ip("link add near type veth peer name far")
+        self.host.ip("link set far up")
+        await deferLater(reactor, _QUIET)
+        await self.bench.once([network.key])
+        forms = [
+            Form(id="v", device=Device(create="veth", netns=self.guest.name, ifname="e")),
+            Form(id="near", device=Device(name="near")),
+        ]
+        made, somebodys = [self.bench.plug(network, form) for form in forms]
+        with (
+            patch.object(LinkMonitor, "doRead", lambda _: None),
+            patch.object(LinkMonitor, "read", lambda _: 0),
+            patch.object(LinuxBridgePlugin, "_resync", lambda _: None),
+        ):
+            self.bench.plugin._told([Overrun()])
+            await self.bench.once([made.key, somebodys.key])
+        self.assertEqual("Attached/UP", self.bench.now(made).status)
+        self.assertEqual("Attached/UP", self.bench.now(somebodys).status)
 
     async def test_names_that_were_taken_unheard(self) -> None:
         """An altname of a device that is down is in no notice: whose it is, is found out and said."""

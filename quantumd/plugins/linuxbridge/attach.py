@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Sequence
 
 from attrs import field, frozen
 
-from quantumd.core.changes import Attach, Blocked, Done, Failed, Outcome, Waiting
+from quantumd.core.changes import Attach, Blocked, Failed, Outcome, Waiting
 from quantumd.core.model import Key
 from quantumd.host.netlink import messages
 from quantumd.host.netlink.groups import delete_links
-from quantumd.host.netlink.messages import Device
 from quantumd.host.netlink.parse import Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Reply, Request
 from quantumd.host.shield import shield_strangers
-from quantumd.plugins.linuxbridge.facts import Facts, gather, open_place
+from quantumd.plugins.linuxbridge.facts import Facts, look_at, open_place
 from quantumd.plugins.linuxbridge.features import Features
 from quantumd.plugins.linuxbridge.judge import MAX_PORTS, cut_off, reserved_for_the_host
 from quantumd.plugins.linuxbridge.look import bridge_of_network, device_of, plug_report, replaced, waits_for
@@ -25,7 +24,7 @@ from quantumd.plugins.linuxbridge.making import Inner, Making, inside, make
 from quantumd.plugins.linuxbridge.marks import describe, made_here, marks
 from quantumd.plugins.linuxbridge.plans import making_of
 from quantumd.plugins.linuxbridge.terms import Place, Plug, Role, plug_of, remote_of
-from quantumd.plugins.linuxbridge.view import cuts_off, is_host_address
+from quantumd.plugins.linuxbridge.view import HostView, cuts_off, is_host_address
 
 
 @frozen
@@ -38,20 +37,27 @@ class Job:
 
 
 @frozen
+class Plugged:
+    """A device, by its index, that is in its bridge as it should be. What became of it there is told by the kernel."""
+
+    index: int
+
+
+@frozen
 class Context:
-    """What plugging needs to know: the kernel's features, the names of devices that it told of, the devices with
-    default routes, the networks that could not be made in the same batch, and what a look at all that is to be plugged
-    has just seen, if there was one."""
+    """What plugging needs to know: the kernel's features, the devices that it told of, those with default routes, the
+    networks that could not be made in the same batch, and what a look at all that is to be plugged has just seen, if
+    there was one."""
 
     features: Features
-    told: Container[str]
+    view: HostView
     default_routes: Collection[int] = ()
     failed: Collection[Key] = field(factory=frozenset)
     facts: Facts | None = None
 
 
-def attach(rtnl: Rtnl, changes: Sequence[Attach], context: Context) -> tuple[list[Outcome], list[Link]]:
-    """Plug attachments, or plug them as they should be; one outcome for each, and the devices as they were at last."""
+def attach(rtnl: Rtnl, changes: Sequence[Attach], context: Context) -> list[Outcome | Plugged]:
+    """Plug attachments, or plug them as they should be; for each, the device that was plugged, or what came of it."""
     attaching = _Attaching(rtnl, changes, context)
     try:
         return attaching.run()
@@ -65,26 +71,23 @@ class _Attaching:
         self._changes = changes
         self._plugs = [plug_of(change.attachment, change.network) for change in changes]
         self._context = context
-        self._outcomes: list[Outcome | None] = [None] * len(changes)
-        # The device of each plug that is on its bridge now, by place.
-        self._plugged: dict[int, int] = {}
+        self._outcomes: list[Outcome | Plugged | None] = [None] * len(changes)
         self._open: dict[Place, int] = {}
         self._facts = context.facts or self._look()
 
     def _look(self) -> Facts:
-        names: set[Device] = set()
+        names: set[str] = set()
         for plug, change in zip(self._plugs, self._changes, strict=True):
             # Something of what was found may be told of by nobody, such as what is half made.
-            names |= plug.names if change.found else plug.names_to_ask(self._context.told)
-        places = {plug.place for plug in self._plugs if plug.place is not None}
-        return gather(self._rtnl, names, places, self._context.features.altnames)
+            names |= plug.names if change.found else plug.names_to_ask(self._context.view)
+        return look_at(self._rtnl, self._plugs, names, self._context.view, self._context.features.altnames)
 
     def close(self) -> None:
         """Close the namespaces that were opened."""
         for descriptor in self._open.values():
             os.close(descriptor)
 
-    def run(self) -> tuple[list[Outcome], list[Link]]:
+    def run(self) -> list[Outcome | Plugged]:
         """See :func:`attach`."""
         self._clean()
         jobs = []
@@ -99,7 +102,10 @@ class _Attaching:
         foreign = [job for job in jobs if job.plug.role is Role.FOREIGN]
         self._take_foreign(foreign)
         self._ensure_managed([job for job in jobs if job.plug.role is not Role.FOREIGN])
-        return self._report()
+        return [
+            outcome or Waiting(f"device {plug.device}", plug_report(plug, None))
+            for plug, outcome in zip(self._plugs, self._outcomes, strict=True)
+        ]
 
     def _clean(self) -> None:
         """Remove what is half made, and what leads elsewhere than it should by now."""
@@ -132,7 +138,7 @@ class _Attaching:
         chains = [self._taking(job, link) for job, link in taking]
         for (job, link), refused in zip(taking, self._rtnl.chains(chains), strict=True):
             if refused is None:
-                self._plugged[job.place] = link.index
+                self._outcomes[job.place] = Plugged(link.index)
             elif refused.errno != errno.ENODEV:  # it has gone again, and its coming back is told
                 self._outcomes[job.place] = Failed(f"The {describe(link)} cannot be plugged: {_reason(refused)}.")
 
@@ -245,7 +251,7 @@ class _Attaching:
         chains = [self._mending(job, link) for job, link in mending]
         for (job, link), refused in zip(mending, self._rtnl.chains(chains), strict=True):
             if refused is None:
-                self._plugged[job.place] = link.index
+                self._outcomes[job.place] = Plugged(link.index)
             else:
                 self._outcomes[job.place] = Failed(f"The {describe(link)} cannot be put right: {_reason(refused)}.")
             if job.plug.place is not None and job.plug.mtu not in (None, link.mtu):
@@ -278,19 +284,6 @@ class _Attaching:
         descriptor = self._opened(plug.place) if plug.place is not None else None
         if descriptor is not None and device is not None and device.ifname is not None and plug.mtu is not None:
             inside(descriptor, [messages.set_link(device.ifname, mtu=plug.mtu)])
-
-    # --- what came of it
-
-    def _report(self) -> tuple[list[Outcome], list[Link]]:
-        places = list(self._plugged)
-        links = dict(zip(places, self._rtnl.links([self._plugged[place] for place in places]), strict=True))
-        outcomes: list[Outcome] = []
-        for place, plug in enumerate(self._plugs):
-            outcome, link = self._outcomes[place], links.get(place)
-            if outcome is None and link is not None:
-                outcome = Done(plug_report(plug, link), up=link.running)
-            outcomes.append(outcome or Waiting(f"device {plug.device}", plug_report(plug, None)))
-        return outcomes, [link for link in links.values() if link is not None]
 
 
 def _reason(refused: Reply) -> str:

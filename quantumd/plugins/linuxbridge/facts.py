@@ -13,7 +13,8 @@ from quantumd.host.netlink.messages import Device
 from quantumd.host.netlink.parse import IpAddress, Link
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.plugins.linuxbridge.marks import is_half_made, made_here
-from quantumd.plugins.linuxbridge.terms import Place, process_of
+from quantumd.plugins.linuxbridge.terms import Place, Plug, process_of
+from quantumd.plugins.linuxbridge.view import HostView
 
 
 @frozen
@@ -65,9 +66,10 @@ def gather(
     places: Iterable[Place] = (),
     altnames: bool = True,
     known: Mapping[int, Link] | None = None,
+    told: Iterable[Link] = (),
 ) -> Facts:
     """Look at the devices with these names or indexes (None: at all) and what they are in, and at the namespaces.
-    ``known`` is as for :meth:`.Rtnl.all_links`.
+    ``known`` is as for :meth:`.Rtnl.all_links`; ``told`` are devices that are taken as they are.
 
     A few system calls for all the devices together.
     """
@@ -81,7 +83,7 @@ def gather(
         looked_at = {link.index for link in found}
         found += _there(rtnl, {link.master for link in found if link.master} - looked_at)
     facts = Facts(altnames)
-    for link in found:
+    for link in (*told, *found):
         facts.add(link)
     for link in facts.links.values():
         if link.kind == "vxlan" and made_here(link):
@@ -94,6 +96,17 @@ def gather(
             finally:
                 os.close(descriptor)
     return facts
+
+
+def look_at(
+    rtnl: Rtnl, plugs: Collection[Plug], names: Collection[str], view: HostView, altnames: bool = True
+) -> Facts:
+    """Look at what these may be on the host, by these of their names; a bridge that is not among them is taken as the
+    kernel told of it."""
+    bridges = {plug.bridge for plug in plugs}.difference(names)
+    told = [link for link in map(view.find, bridges) if link is not None]
+    places = {plug.place for plug in plugs if plug.place is not None}
+    return gather(rtnl, names, places, altnames, told=told)
 
 
 def _there(rtnl: Rtnl, devices: Iterable[Device]) -> list[Link]:

@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping
 from quantumd.core.model import Attachment, Key, Network, Port
 from quantumd.core.plan import Observed, Seen
 from quantumd.core.state import State
-from quantumd.host.netlink.messages import Device
 from quantumd.host.netlink.rtnl import Rtnl
-from quantumd.plugins.linuxbridge.facts import Facts, gather
+from quantumd.plugins.linuxbridge.facts import Facts, gather, look_at
 from quantumd.plugins.linuxbridge.features import Features
 from quantumd.plugins.linuxbridge.look import leftovers, see_network, see_plug
 from quantumd.plugins.linuxbridge.terms import Plug, Role, names_of, plug_of
@@ -36,10 +35,14 @@ def observe(
         elif isinstance(record, Port):
             # There is nothing of a port on the host but what is plugged into it.
             seen[key] = Seen(not record.going)
-    names: set[Device] = {name for network in networks for name in names_of(network)}
-    names.update(name for plug in plugs.values() for name in plug.names_to_ask(view.names))
-    places = {plug.place for plug in plugs.values() if plug.place is not None}
-    facts = gather(rtnl, None if everything else names, places, features.altnames, view.links)
+    if everything:
+        places = {plug.place for plug in plugs.values() if plug.place is not None}
+        facts = gather(rtnl, None, places, features.altnames, view.links)
+    else:
+        names = {name for plug in plugs.values() for name in plug.names_to_ask(view)}
+        as_told = {plug.attachment.network_id for plug in plugs.values() if plug.bridge not in names}
+        names.update(name for network in networks if network.id not in as_told for name in names_of(network))
+        facts = look_at(rtnl, plugs.values(), names, view, features.altnames)
     late: dict[Key, str] = {}
     for network in networks:
         seen[network.key] = see_network(facts, network)

@@ -23,6 +23,7 @@ from quantumd.core.changes import (
     RemoveLeftover,
     RemoveNetwork,
     RemovePort,
+    Waiting,
 )
 from quantumd.core.model import Json, Key, Kind, Network, Port, Record
 from quantumd.core.plan import Observed
@@ -33,12 +34,13 @@ from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.thread import NetlinkThread
 from quantumd.host.netns_watch import NamespaceWatch
 from quantumd.interfaces import Capabilities, INetworkPlugin, Notify
-from quantumd.plugins.linuxbridge.attach import Context, attach
+from quantumd.plugins.linuxbridge.attach import Context, Plugged, attach
 from quantumd.plugins.linuxbridge.awaited import Awaited
 from quantumd.plugins.linuxbridge.facts import Facts
 from quantumd.plugins.linuxbridge.features import Features, probe
 from quantumd.plugins.linuxbridge.interests import Interests
 from quantumd.plugins.linuxbridge.judge import MAX_PORTS, is_about_strangers, judge
+from quantumd.plugins.linuxbridge.look import plug_differences, plug_report
 from quantumd.plugins.linuxbridge.marks import MAKING
 from quantumd.plugins.linuxbridge.networks import ensure_networks
 from quantumd.plugins.linuxbridge.observe import observe
@@ -74,6 +76,8 @@ class LinuxBridgePlugin:
         self._thread = NetlinkThread(reactor, netns)
         self._features = Features()
         self._view = HostView()
+        # How often the kernel told of what could not be read, where what there is has not been read again since.
+        self._missed = 0
         self._interests = Interests()
         self._monitor: LinkMonitor | None = None
         self._namespaces = NamespaceWatch(reactor, self._namespace_changed)
@@ -133,6 +137,7 @@ class LinuxBridgePlugin:
         names, routes, overrun = self._view.take(events)
         if overrun:
             self._log.warn("The kernel told more than could be read; looking at everything")
+            self._missed += 1
             self._resync()
         elif routes:
             self._thread.call(Rtnl.default_routes).addCallbacks(self._view.replace_routes, self._broken)
@@ -141,6 +146,7 @@ class LinuxBridgePlugin:
     def _resync(self) -> None:
         def take(snapshot: Snapshot) -> None:
             self._view.replace(snapshot)
+            self._missed -= 1
             self._notify(None)
 
         self._thread.call(Snapshot).addCallbacks(take, self._broken)
@@ -200,22 +206,53 @@ class LinuxBridgePlugin:
 
     async def _apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         facts = self._just_seen(changes)
-        context = Context(self._features, self._view.names, self._view.default_routes, facts=facts)
+        context = Context(self._features, self._view, self._view.default_routes, facts=facts)
         self._told_meanwhile = set()
-        looked: list[Link] = []
+        quiet: set[str] = set()
         try:
-            outcomes, looked = await self._thread.call(carry_out, changes, context)
-            for change, outcome in zip(changes, outcomes, strict=True):
-                if isinstance(change, Detach | RemovePort | RemoveNetwork) and isinstance(outcome, Done):
+            came = await self._thread.call(carry_out, changes, context)
+            links = await self._as_told([one.index for one in came if isinstance(one, Plugged)])
+            outcomes: list[Outcome] = []
+            for change, one in zip(changes, came, strict=True):
+                if isinstance(change, Attach) and isinstance(one, Plugged):
+                    one, names = self._became(change, links.get(one.index))
+                    quiet |= names
+                assert not isinstance(one, Plugged)
+                outcomes.append(one)
+                if isinstance(change, Detach | RemovePort | RemoveNetwork) and isinstance(one, Done):
                     self._interests.forget(change.key)
         finally:
-            self._tell_of_meanwhile(looked)
+            names, self._told_meanwhile = self._told_meanwhile or set(), None
+            self._names_changed(names - quiet)
         # Devices follow their network's MTU, and are looked at only when somebody asks.
         mended = [change.network.id for change in changes if isinstance(change, EnsureNetwork) and change.found]
         keys = [Key(Kind.ATTACHMENT, n) for one in mended for n in self._state.network_attachments.get(one, ())]
         if keys:
             self._notify(keys)
         return outcomes
+
+    async def _as_told(self, indexes: Sequence[int]) -> dict[int, Link]:
+        """What became of these devices by now. The kernel tells of a change before it acknowledges it, so that mostly
+        nothing has to be asked."""
+        if self._monitor is not None and self._running:
+            self._monitor.read()
+        told = {} if self._missed else self._view.links
+        links = {index: told[index] for index in indexes if index in told}
+        asked = [index for index in indexes if index not in links]
+        if asked:
+            found = await self._thread.call(Rtnl.links, asked)
+            links.update((link.index, link) for link in found if link is not None)
+        return links
+
+    def _became(self, change: Attach, link: Link | None) -> tuple[Outcome, set[str]]:
+        """What came of plugging a device, and its names, if it is as it should be and nobody needs to look again."""
+        plug = plug_of(change.attachment, change.network)
+        if link is None:
+            return Waiting(f"device {plug.device}", plug_report(plug, None)), set()
+        facts = Facts(self._features.altnames, self._view.links, self._view.names)
+        inside = link.master == self._view.names.get(plug.bridge)
+        wrong = plug_differences(facts, plug, link, inside)
+        return Done(plug_report(plug, link), up=link.running), set() if wrong else {link.name, *link.altnames}
 
     def _just_seen(self, changes: Sequence[Change]) -> Facts | None:
         """What the look that these changes come of has seen, where it holds: nothing is to be done but to plug devices
@@ -227,23 +264,10 @@ class LinuxBridgePlugin:
             return None
         return looked[0] if all(facts is looked[0] for facts in looked) else None
 
-    def _tell_of_meanwhile(self, looked: Iterable[Link]) -> None:
-        """Tell of what became of devices while changes were applied, but not of what was done and ``looked`` at then.
 
-        The kernel tells of a change before it acknowledges it, so that all of what was done has been told by now.
-        """
-        if self._monitor is not None and self._running:
-            self._monitor.read()
-        names, self._told_meanwhile = self._told_meanwhile or set(), None
-        for link in looked:
-            if self._view.links.get(link.index) == link:
-                names.difference_update((link.name, *link.altnames))
-        self._names_changed(names)
-
-
-def carry_out(rtnl: Rtnl, changes: Sequence[Change], context: Context) -> tuple[list[Outcome], list[Link]]:
-    """Carry changes out in the netlink thread, phase by phase; gives back what was plugged as it was at last."""
-    outcomes: dict[int, Outcome] = {
+def carry_out(rtnl: Rtnl, changes: Sequence[Change], context: Context) -> list[Outcome | Plugged]:
+    """Carry changes out in the netlink thread, phase by phase; for each, what was plugged or what came of it."""
+    outcomes: dict[int, Outcome | Plugged] = {
         place: Done() for place, change in enumerate(changes) if isinstance(change, EnsurePort)
     }
     removals = [
@@ -259,9 +283,9 @@ def carry_out(rtnl: Rtnl, changes: Sequence[Change], context: Context) -> tuple[
     outcomes.update(zip([place for place, _ in networks], made, strict=True))
     failed = {change.key for place, change in networks if isinstance(outcomes[place], Failed)}
     context = evolve(context, failed=failed)
-    plugged, looked = attach(rtnl, [change for _, change in plugs], context)
+    plugged = attach(rtnl, [change for _, change in plugs], context)
     outcomes.update(zip([place for place, _ in plugs], plugged, strict=True))
-    return [outcomes[place] for place in range(len(changes))], looked
+    return [outcomes[place] for place in range(len(changes))]
 
 
 def _to_be_plugged(observed: Observed) -> list[Key]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from enum import Enum
 
 from attrs import frozen
@@ -15,7 +15,7 @@ from quantumd.core.names import MARK, derived
 from quantumd.host.netlink.parse import IpAddress
 from quantumd.host.netns import RUN_NETNS, Identity
 from quantumd.plugins.linuxbridge.marks import network_ident
-from quantumd.plugins.linuxbridge.view import is_unheard_of
+from quantumd.plugins.linuxbridge.view import HostView, is_unheard_of
 
 DEFAULT_MTU = 1500
 
@@ -81,10 +81,13 @@ class Plug:
         found = {self.bridge, self.device, self.mark}
         return found | {self.below} if self.below is not None else found
 
-    def names_to_ask(self, told: Container[str]) -> set[str]:
-        """Those of its names that the kernel has to be asked for, when it has ``told`` of the devices with these."""
+    def names_to_ask(self, view: HostView) -> set[str]:
+        """Those of its names that the kernel has to be asked for, and not only what it told of: of a new device of our
+        own neither its names nor its bridge's, where it told of that, since making the device finds out about both."""
         own = {self.device, self.mark}
-        return self.names - own if self.role in _OWN and is_unheard_of(self.attachment, own, told) else self.names
+        if self.role not in _OWN or not is_unheard_of(self.attachment, own, view.names):
+            return self.names
+        return self.names - own if self.bridge not in view.names else self.names - own - {self.bridge}
 
 
 def plug_of(attachment: Attachment, network: Network) -> Plug:

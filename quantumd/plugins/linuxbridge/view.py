@@ -1,7 +1,8 @@
 """The last that was seen of the host: what a request is judged by, at once and without asking the kernel.
 
 Kept by the link monitor in the reactor's thread. Nothing is *done* on the strength of it, the host is read again then;
-but for one thing: what it has no name of is not asked for before it is made, since making it finds out just as well.
+but for one thing: a device that it has no name of is not asked for before it is made, and its bridge, of which it has,
+is not either, since making the device finds out just as well.
 """
 
 from __future__ import annotations
