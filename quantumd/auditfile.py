@@ -24,12 +24,13 @@ class AuditFile:
         self._path = path
         self._clock = clock
         self._lines: list[bytes] = []
-        self._descriptor: int | None = None
+        # The descriptor, and which file that is of.
+        self._file: tuple[int, os.stat_result] | None = None
 
     def open(self) -> None:
         """Open the file, or make it, readable by its owner only. Raises AuditError."""
         try:
-            self._descriptor = self._opened()
+            self._file = self._opened()
         except OSError as error:
             raise AuditError(
                 f"the audit log {self._path} cannot be opened or made ({error.strerror}): make it writable for "
@@ -47,10 +48,10 @@ class AuditFile:
         if not lines:
             return
         try:
-            if self._descriptor is None or self._moved(self._descriptor):
+            if self._file is None or self._moved(self._file[1]):
                 self._let_go()
-                self._descriptor = self._opened()
-            os.write(self._descriptor, lines)
+                self._file = self._opened()
+            os.write(self._file[0], lines)
         except OSError as error:
             self._log.error(
                 "The audit log cannot be written ({why}): {lines}", why=error.strerror, lines=lines.decode()
@@ -62,16 +63,17 @@ class AuditFile:
         self._let_go()
 
     def _let_go(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._file is not None:
+            os.close(self._file[0])
+            self._file = None
 
-    def _opened(self) -> int:
+    def _opened(self) -> tuple[int, os.stat_result]:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        return os.open(self._path, flags, 0o600)
+        descriptor = os.open(self._path, flags, 0o600)
+        return descriptor, os.fstat(descriptor)
 
-    def _moved(self, descriptor: int) -> bool:
+    def _moved(self, file: os.stat_result) -> bool:
         try:
-            return not os.path.samestat(os.fstat(descriptor), self._path.stat())
+            return not os.path.samestat(file, self._path.stat())
         except FileNotFoundError:
             return True
