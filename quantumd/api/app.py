@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from hashlib import blake2b
 from typing import Any, cast
 
@@ -63,6 +63,8 @@ _Answer = bytes | Deferred[bytes]
 
 _PUBLIC = {route.path.split("/")[1] for route in ROUTES if route.public}
 _NOTHING = "There is nothing at this path; GET / names what there is."
+#: How many paths are remembered, with what the router said of each.
+_PATHS = 256
 #: How many errors are told in the one sentence for people; all of them are in ``errors``.
 _TOLD = 3
 
@@ -103,7 +105,8 @@ class App:
             self._add(route)
         # The router is asked here, and not through Klein's resource: that one makes a dozen objects for each request
         # (adapters, Deferreds, callbacks), which took longer than everything that is judged here.
-        self._urls = self.klein.url_map.bind("localhost")
+        # What it says of a path depends on nothing else, and the same few are asked for again and again.
+        self._match = lru_cache(_PATHS)(self.klein.url_map.bind("localhost").match)
 
     def take(self, request: ApiRequest) -> None:
         """Answer the request, now or later."""
@@ -122,7 +125,7 @@ class App:
         self._admit(request)
         if request.segments is None:
             raise NotFound(_NOTHING)
-        endpoint, ids = self._urls.match("/" + "/".join(request.segments), request.method.decode("latin-1"))
+        endpoint, ids = self._match("/" + "/".join(request.segments), request.method.decode("latin-1"))
         return cast("_Answer", self.klein.execute_endpoint(endpoint, cast(IRequest, request), **ids))
 
     def _admit(self, request: ApiRequest) -> None:
