@@ -97,13 +97,14 @@ class Attachments:
         settled(self._api)
 
     def _wait(self, done: Callable[[list[Any]], bool]) -> None:
-        """Wait until it is so on each network. Asks for one at a time: a list of all would be work for the daemon."""
+        """Wait until it is so on each network: first on the one that was asked for last, then on all of them. To ask
+        again and again for what is under way would be work for the daemon, too."""
         deadline = time.monotonic() + 120
-        for network in self._networks:
-            asking = request("GET", f"{network}/attachments")
-            while not done(seen := ask(self._api, 200, asking)[0]["attachments"]):
+        lists = [request("GET", f"{network}/attachments") for network in self._networks]
+        for asking in (lists[-1:], lists):
+            while not all(done(seen["attachments"]) for seen in ask(self._api, 200, *asking)):
                 if time.monotonic() > deadline:
-                    raise SystemExit(f"not within 120 s: {seen}")
+                    raise SystemExit("not within 120 s")
                 time.sleep(0.01)
 
 
