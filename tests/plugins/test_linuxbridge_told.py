@@ -206,9 +206,11 @@ class TellingTests(TestCase):
 
     async def test_what_somebody_does_meanwhile(self) -> None:
         carry_out: Callable[..., Any] = plugin.carry_out
+        reading = []
 
         def disturbed(*arguments: Any) -> Any:
             done = carry_out(*arguments)
+            reading.extend(one for one in reactor.getReaders() if isinstance(one, LinkMonitor))  # type: ignore[attr-defined]
             device = next(name for name in self.host.links() if name.startswith("qt"))
             self.host.ip(f"link set {device} down")
             return done
@@ -220,6 +222,7 @@ class TellingTests(TestCase):
         self.told()
         with patch.object(plugin, "carry_out", disturbed):
             await self.bench.once([key])
+        self.assertEqual([], reading, "what is told of what is under way is read when it is done")
         await deferLater(reactor, _QUIET)
         self.assertEqual({key}, self.told())
 

@@ -121,6 +121,7 @@ class LinkMonitor:
         self._receiver = Receiver(opened)
         self._listener = listener
         self._rest: Any = None
+        self._held = False
 
     def start(self) -> None:
         """Begin to read. Notices since the socket was opened are not lost."""
@@ -145,10 +146,26 @@ class LinkMonitor:
         """See IFileDescriptor. The reactor calls it at its own end."""
         self._socket.close()
 
+    def hold(self) -> None:
+        """Read only when :meth:`read` is called, until :meth:`release`: of many notices about each of some devices the
+        last is read then."""
+        self._held = True
+        self._reactor.removeReader(self)
+
+    def release(self) -> None:
+        """Read by itself again."""
+        self._held = False
+        if self._rest is None or not self._rest.active():
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._held and self._socket.fileno() >= 0:
+            self._reactor.addReader(self)
+
     def doRead(self) -> None:
         """See IReadDescriptor: read, then rest a moment, so that a burst of notices is read in few goes."""
         self._reactor.removeReader(self)
-        self._rest = self._reactor.callLater(_REST, self._reactor.addReader, self)
+        self._rest = self._reactor.callLater(_REST, self._go_on)
         if self.read() >= _MANY and self._rest.active():  # the listener may have stopped it
             self._rest.reset(_LONG_REST)
 

@@ -47,14 +47,17 @@ class _Received(ctypes.Structure):
     _fields_ = (("header", _Message), ("length", ctypes.c_uint))
 
 
-_recvmmsg = ctypes.CDLL(None, use_errno=True).recvmmsg
+_waiting = ctypes.CDLL(None, use_errno=True).recvmmsg
+# Keeps the interpreter: to let go of it for a call that never waits is to wait for whoever takes it.
+_at_once = ctypes.PyDLL(None, use_errno=True).recvmmsg
 
 
 class Receiver:
-    """Receives from a socket, for one thread."""
+    """Receives from a socket, for one thread. Whether the socket blocks is settled before."""
 
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
+        self._recvmmsg = _waiting if opened.getblocking() else _at_once
         self._memory = mmap.mmap(-1, _AT_ONCE * _LONGEST)
         first = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         self._vectors = (_Vector * _AT_ONCE)(
@@ -70,12 +73,12 @@ class Receiver:
 
         :raise OSError: the socket failed; EAGAIN: none came in time; EMSGSIZE: one was longer than is read
         """
-        count = _recvmmsg(self._socket.fileno(), self._received, _AT_ONCE, _MSG_WAITFORONE, None)
+        count = self._recvmmsg(self._socket.fileno(), self._received, _AT_ONCE, _MSG_WAITFORONE, None)
         while count < 0:
             code = ctypes.get_errno()
             if code != errno.EINTR:
                 raise OSError(code, os.strerror(code))
-            count = _recvmmsg(self._socket.fileno(), self._received, _AT_ONCE, _MSG_WAITFORONE, None)
+            count = self._recvmmsg(self._socket.fileno(), self._received, _AT_ONCE, _MSG_WAITFORONE, None)
         for place in range(count):
             received, start = self._received[place], place * _LONGEST
             if received.header.flags & _MSG_TRUNC:

@@ -209,6 +209,9 @@ class LinuxBridgePlugin:
         context = Context(self._features, self._view, self._view.default_routes, facts=facts)
         self._told_meanwhile = set()
         quiet: set[str] = set()
+        monitor = self._monitor
+        assert monitor is not None
+        monitor.hold()
         try:
             came = await self._thread.call(carry_out, changes, context)
             links = await self._as_told([one.index for one in came if isinstance(one, Plugged)])
@@ -222,6 +225,7 @@ class LinuxBridgePlugin:
                 if isinstance(change, Detach | RemovePort | RemoveNetwork) and isinstance(one, Done):
                     self._interests.forget(change.key)
         finally:
+            monitor.release()
             names, self._told_meanwhile = self._told_meanwhile or set(), None
             self._names_changed(names - quiet)
         # Devices follow their network's MTU, and are looked at only when somebody asks.
