@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache, lru_cache, partial
 from hashlib import blake2b
 from typing import Any, cast
@@ -197,7 +197,7 @@ class App:
         handler.__name__ = route.name  # type: ignore[attr-defined]  # Klein wants it
         self.klein.route(route.path, methods=[route.method], endpoint=route.name)(handler)
 
-    def _take(self, route: Route, request: ApiRequest, **ids: str) -> bytes | Coroutine[Any, Any, bytes]:
+    def _take(self, route: Route, request: ApiRequest, **ids: str) -> bytes | Awaitable[bytes]:
         request.operation = route.name
         if route.asks_plugin and not self._gate.is_open:
             return self._judge_later(route, request, ids)
@@ -208,7 +208,7 @@ class App:
         answer = self._judge(route, request, ids)
         return answer if isinstance(answer, bytes) else await answer
 
-    def _judge(self, route: Route, request: ApiRequest, ids: Mapping[str, str]) -> bytes | Coroutine[Any, Any, bytes]:
+    def _judge(self, route: Route, request: ApiRequest, ids: Mapping[str, str]) -> bytes | Awaitable[bytes]:
         if route.media_type is not None and request.suffix is not None:
             raise NotFound("This is to be had in one format only; leave the suffix out of the path.")
         if not route.public:
@@ -231,6 +231,8 @@ class App:
             self._kept.keep(asked, reply)
         if isinstance(reply, Reply) and reply.stream is None:
             return _answer(route, request, media_type, reply)
+        if isinstance(reply, Deferred):
+            return reply.addCallback(partial(_answer, route, request, media_type))
         return _answer_later(route, request, media_type, reply)
 
     def _read(self, route: Route, request: ApiRequest, ids: Mapping[str, str], content: bytes, form: Format) -> Call:

@@ -117,20 +117,20 @@ class Operations:
         """Operation 2."""
         return self._show(call, lambda: self._quantum.find_network(call.caller, call.network_id))
 
-    async def create_network(self, call: Call) -> Reply:
+    def create_network(self, call: Call) -> Deferred[Reply]:
         """Operation 3."""
         form = dict(network_form(call.body))
         tenant_id = form.pop("tenant_id", None)
-        return await self._accepted(call, self._quantum.create_network(call.caller, form, tenant_id))
+        return self._accepted(call, self._quantum.create_network(call.caller, form, tenant_id))
 
-    async def update_network(self, call: Call) -> Reply:
+    def update_network(self, call: Call) -> Deferred[Reply]:
         """Operation 4."""
         patch = network_form(call.body)
-        return await self._accepted(call, self._quantum.update_network(call.caller, call.network_id, patch, call.tags))
+        return self._accepted(call, self._quantum.update_network(call.caller, call.network_id, patch, call.tags))
 
-    async def delete_network(self, call: Call) -> Reply:
+    def delete_network(self, call: Call) -> Deferred[Reply]:
         """Operation 5."""
-        return await self._accepted(call, self._quantum.delete_network(call.caller, call.network_id, call.tags))
+        return self._accepted(call, self._quantum.delete_network(call.caller, call.network_id, call.tags))
 
     # --- ports
 
@@ -155,13 +155,13 @@ class Operations:
         """Operation 7."""
         return self._show(call, lambda: self._quantum.find_port(call.caller, call.network_id, call.port_id))
 
-    async def create_port(self, call: Call) -> Reply:
+    def create_port(self, call: Call) -> Deferred[Reply]:
         """Operation 8."""
-        return await self._accepted(call, self._quantum.create_port(call.caller, call.network_id, port_form(call.body)))
+        return self._accepted(call, self._quantum.create_port(call.caller, call.network_id, port_form(call.body)))
 
-    async def delete_port(self, call: Call) -> Reply:
+    def delete_port(self, call: Call) -> Deferred[Reply]:
         """Operation 9."""
-        return await self._accepted(
+        return self._accepted(
             call, self._quantum.delete_port(call.caller, call.network_id, call.port_id, call.tags)
         )
 
@@ -171,25 +171,25 @@ class Operations:
         """Operation 10."""
         return self._show(call, lambda: self._quantum.find_attachment(call.caller, call.network_id, call.port_id))
 
-    async def plug_attachment(self, call: Call) -> Reply:
+    def plug_attachment(self, call: Call) -> Deferred[Reply]:
         """Operation 11."""
         form = attachment_form(call.body)
-        return await self._accepted(
+        return self._accepted(
             call, self._quantum.plug(call.caller, call.network_id, call.port_id, form, call.tags)
         )
 
-    async def unplug_attachment(self, call: Call) -> Reply:
+    def unplug_attachment(self, call: Call) -> Deferred[Reply]:
         """Operation 12."""
-        return await self._accepted(call, self._quantum.unplug(call.caller, call.network_id, call.port_id, call.tags))
+        return self._accepted(call, self._quantum.unplug(call.caller, call.network_id, call.port_id, call.tags))
 
     def list_network_attachments(self, call: Call) -> Reply:
         """Operation 13."""
         found = self._quantum.list_attachments(call.caller, call.network_id)
         return self._attachments(call, found, attachment_entry)
 
-    async def plug_anywhere(self, call: Call) -> Reply:
+    def plug_anywhere(self, call: Call) -> Deferred[Reply]:
         """Operation 14."""
-        return await self._accepted(
+        return self._accepted(
             call, self._quantum.plug_anywhere(call.caller, call.network_id, attachment_form(call.body))
         )
 
@@ -239,17 +239,23 @@ class Operations:
     def _shown(self, call: Call, record: Record) -> Reply:
         return Reply(body=represent(record, self._quantum.state), headers=_headers(call, record))
 
-    async def _accepted(self, call: Call, accepting: Deferred[Any]) -> Reply:
-        record: Record = await accepting
-        now: Record | None = record
+    def _accepted(self, call: Call, accepting: Deferred[Any]) -> Deferred[Reply]:
         if call.wait is not None:
-            now = await self._waiters.settled(record.key, call.wait)
-        shown = record if now is None else now
-        body = represent(shown, self._quantum.state)
-        if now is None:
+            return Deferred.fromCoroutine(self._accepted_and_settled(call, accepting))
+        # No coroutine, which would take as long as to judge the request.
+        return accepting.addCallback(lambda record: self._told(call, record))
+
+    async def _accepted_and_settled(self, call: Call, accepting: Deferred[Any]) -> Reply:
+        record: Record = await accepting
+        now = await self._waiters.settled(record.key, call.wait or 0)
+        return self._told(call, record if now is None else now, gone=now is None)
+
+    def _told(self, call: Call, record: Record, gone: bool = False) -> Reply:
+        body = represent(record, self._quantum.state)
+        if gone:
             for representation in body.values():
                 representation["status"] = DELETED
-        headers = {"Location": location(shown), **_headers(call, shown)}
+        headers = {"Location": location(record), **_headers(call, record)}
         return Reply(body=body, status=202, headers=headers)
 
 
