@@ -242,7 +242,7 @@ class Operations:
     def _accepted(self, call: Call, accepting: Deferred[Any]) -> Deferred[Reply]:
         if call.wait is not None:
             return Deferred.fromCoroutine(self._accepted_and_settled(call, accepting))
-        # No coroutine, which would take as long as to judge the request.
+        # No coroutine: those that there were took 3 % of what a POST costs.
         return accepting.addCallback(lambda record: self._told(call, record))
 
     async def _accepted_and_settled(self, call: Call, accepting: Deferred[Any]) -> Reply:

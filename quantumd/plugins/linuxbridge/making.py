@@ -129,7 +129,7 @@ def _create(rtnl: Rtnl, items: list[_Item], altnames: bool) -> None:
             item.error = f"The device {item.making.name} cannot be made: {_why(item.making, reply)}."
     for item in _going_well(going):
         try:
-            # All that rtnetlink would tell of it takes six times as long.
+            # Nothing else of what rtnetlink would tell of it, which is much, is of use here.
             index = socket.if_nametoindex(item.making.name)
         except OSError:
             item.error = f"The device {item.making.name} was taken away while it was made."
