@@ -161,9 +161,7 @@ class Operations:
 
     def delete_port(self, call: Call) -> Deferred[Reply]:
         """Operation 9."""
-        return self._accepted(
-            call, self._quantum.delete_port(call.caller, call.network_id, call.port_id, call.tags)
-        )
+        return self._accepted(call, self._quantum.delete_port(call.caller, call.network_id, call.port_id, call.tags))
 
     # --- attachments
 
@@ -174,9 +172,7 @@ class Operations:
     def plug_attachment(self, call: Call) -> Deferred[Reply]:
         """Operation 11."""
         form = attachment_form(call.body)
-        return self._accepted(
-            call, self._quantum.plug(call.caller, call.network_id, call.port_id, form, call.tags)
-        )
+        return self._accepted(call, self._quantum.plug(call.caller, call.network_id, call.port_id, form, call.tags))
 
     def unplug_attachment(self, call: Call) -> Deferred[Reply]:
         """Operation 12."""

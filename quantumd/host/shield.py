@@ -64,7 +64,7 @@ def shield_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
 
     :return: for the index of each port that it cannot be kept off, why
     """
-    return _shield(rtnl, list(ports), PORT_RULES, _PORT_SWITCHES)
+    return _shield(rtnl, list(ports), PORT_RULES, _PORT_SWITCHES, egress=False)
 
 
 def shield_userspace_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
@@ -116,10 +116,10 @@ def unshield_userspace_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> None:
     rtnl.batch([request for link in ports for request in drop.removals(link.index, USERSPACE_RULES)])
 
 
-def _shield(rtnl: Rtnl, links: list[Link], rules: Rules, switches: Switches) -> dict[int, str]:
+def _shield(rtnl: Rtnl, links: list[Link], rules: Rules, switches: Switches, egress: bool = True) -> dict[int, str]:
     # A filter that comes right after its qdisc waits for all readers (RCU; mini_qdisc_pair_swap in
     # net/sched/sch_generic.c), one that comes a while later does not: so these are two rounds, with the files between.
-    before = [(set_link(link.index, noarp=True, inet=switches.inet), drop.qdisc(link.index)) for link in links]
+    before = [(set_link(link.index, noarp=True, inet=switches.inet), drop.qdisc(link.index, egress)) for link in links]
     replies = iter(rtnl.batch([request for pair in before for request in pair]))
     prepared = [(next(replies), next(replies)) for _ in links]
     switched = [_switch(link.name, switches.inet6) for link in links]

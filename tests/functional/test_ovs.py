@@ -114,6 +114,9 @@ class NetworkTests(OvsCase):
         plugged = self.plug_veth(self.network(), guest, "vm")
         self.device("named", other)
         self.plug(plugged["network_id"], "other", device={"name": "named"})
+        for device in (plugged["plugin"]["device"], "named"):
+            # What ovs-vswitchd does with qdiscs is its own affair; the filters stay.
+            self.assertIn(" bpf ", self.host.command("tc", "filter", "show", "dev", device, "ingress"))
         server = self.host.inside(_listening)
         self.addCleanup(server.close)
         for end in (guest, other):

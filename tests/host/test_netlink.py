@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import json
 import socket
 import struct
 import threading
@@ -113,7 +114,7 @@ class LinkTests(Inside):
         self.assertEqual(self.link("br0").detail, parse.BridgeDetail())
 
     def test_veth_into_a_namespace(self) -> None:
-        """The inner end is born in its namespace with its name, MAC and MTU."""
+        """The inner end is born in its namespace with its name, MAC and MTU; ours answers no ARP."""
         guest = self.lab.namespace()
         with netns.opened(guest.path) as descriptor:
             self.do(
@@ -129,6 +130,11 @@ class LinkTests(Inside):
         self.assertEqual((inner.mac, inner.mtu, inner.up, inner.kind), (MAC, 1300, False, "veth"))
         self.assertEqual(inner.index, self.link("v0").link)
         self.assertEqual((self.link("v0").mac, self.link("v0").mtu), ("02:00:00:00:00:0b", 1300))
+        for end, device in ((self.host, "v0"), (guest, "eth0")):
+            (shown,) = json.loads(end.ip(f"-d -j link show dev {device}"))
+            self.assertEqual(
+                (1, 1, device == "v0"), (shown["num_tx_queues"], shown["num_rx_queues"], "NOARP" in shown["flags"])
+            )
 
     def test_names(self) -> None:
         """A device is found by name, altname and index; altname and alias can be taken away again."""

@@ -182,7 +182,7 @@ class ShieldTests(SynchronousTestCase):
         self.patch(drop, "failed", lambda _: Reply(2, "no such filter"))
         self.shield()
         self.host.command("tc", "qdisc", "del", "dev", "br0", "clsact")
-        self.host.command("tc", "qdisc", "del", "dev", "tap0", "clsact")
+        self.host.command("tc", "qdisc", "del", "dev", "tap0", "ingress")
         self.connect()
         self.assertEqual(self.try_everything(), NEEDS_FILTER)
         self.assertNotIn("bad", self.routes())

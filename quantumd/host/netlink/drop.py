@@ -1,8 +1,8 @@
 """Traffic-control filters that drop frames: all of a device's, or those of the link-local groups.
 
 The filters are classic BPF programs (``linux/filter.h``) run by ``cls_bpf`` in direct-action mode on a ``clsact``
-qdisc. They need no bpf(2) and so no more than CAP_NET_ADMIN, and they go with the device; an administrator's
-``nft flush ruleset`` does not take them away.
+qdisc, or on an ``ingress`` one, which has no egress. They need no bpf(2) and so no more than CAP_NET_ADMIN, and they go
+with the device; an administrator's ``nft flush ruleset`` does not take them away.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ def _at(index: int, body: bytes) -> bytes:
 
 
 @functools.cache
-def _qdisc() -> bytes:
+def _qdisc(kind: str) -> bytes:
     message = tcmsg()
     message["handle"], message["parent"] = _CLSACT_HANDLE, _TC_H_CLSACT
-    message["attrs"] = [["TCA_KIND", "clsact"]]
+    message["attrs"] = [["TCA_KIND", kind]]
     return encode(message)
 
 
@@ -82,16 +82,22 @@ _NEW = NLM_F_CREATE | NLM_F_EXCL
 
 
 def requests(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request]:
-    """The requests that put ``rules``, pairs of INGRESS or EGRESS and a program, on a device.
+    """The requests that put ``rules``, pairs of INGRESS or EGRESS and a program, on a device, whose owner may put
+    others beside them.
 
     Those that are in place already are answered with EEXIST; :func:`failed` knows.
     """
     return [qdisc(index), *filters(index, rules)]
 
 
-def qdisc(index: int) -> Request:
-    """The request for what holds the filters."""
-    return Request(_RTM_NEWQDISC, _NEW, _at(index, _qdisc()))
+def qdisc(index: int, egress: bool = True) -> Request:
+    """The request for what holds the filters: a ``clsact`` qdisc, or one that has no ``egress``.
+
+    The kernel has all that there are in one list, through which it goes twice for each ``clsact``
+    (``flow_indr_dev_setup_offload`` in ``net/core/flow_offload.c``). But ovs-vswitchd takes an ``ingress`` qdisc away
+    from each device that it gets (``netdev_linux_set_policing`` in ``lib/netdev-linux.c``).
+    """
+    return Request(_RTM_NEWQDISC, _NEW, _at(index, _qdisc("clsact" if egress else "ingress")))
 
 
 def filters(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request]:

@@ -39,7 +39,7 @@ _RTM_NEWLINKPROP, _RTM_DELLINKPROP = 108, 109
 # linux/if_link.h
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER = 1, 3, 4, 5, 10
 _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC, _IFLA_GROUP, _IFLA_NET_NS_FD, _IFLA_EXT_MASK = 18, 20, 26, 27, 28, 29
-_IFLA_NUM_TX_QUEUES = 31
+_IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 31, 32
 _IFLA_INET_CONF = 1
 _IFLA_PROP_LIST, _IFLA_ALT_IFNAME = 52 | 0x8000, 53
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
@@ -110,12 +110,15 @@ def _info(kind: str, data: bytes) -> bytes:
     return attribute(_IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, kind.encode()), attribute(_IFLA_INFO_DATA, data))
 
 
-def _create(name: str, kind: str, data: bytes, group: int, *attributes: bytes, master: int = 0) -> Request:
+def _create(
+    name: str, kind: str, data: bytes, group: int, *attributes: bytes, master: int = 0, flags: int = 0
+) -> Request:
     if group:
         attributes = (*attributes, _u32(_IFLA_GROUP, group))
     if master:
         attributes = (*attributes, _u32(_IFLA_MASTER, master))
-    return _link(_RTM_NEWLINK, name, b"".join(attributes) + _info(kind, data), NLM_F_CREATE | NLM_F_EXCL)
+    body = b"".join(attributes) + _info(kind, data)
+    return _link(_RTM_NEWLINK, name, body, NLM_F_CREATE | NLM_F_EXCL, flags, flags)
 
 
 def _mtu(mtu: int | None) -> bytes:
@@ -146,6 +149,9 @@ def configure_bridge(index: int) -> list[Request]:
     return [_link(_RTM_NEWLINK, index, _info("bridge", setting)) for setting in _BRIDGE_SETTINGS]
 
 
+_ONE_QUEUE = _u32(_IFLA_NUM_TX_QUEUES, 1) + _u32(_IFLA_NUM_RX_QUEUES, 1)
+
+
 def create_veth(
     name: str,
     *,
@@ -162,7 +168,9 @@ def create_veth(
     The descriptor is opened O_RDONLY and stays open until the request was sent. Both ends are down: a peer that is
     asked for up is refused with ENOTCONN, since it is set up before the two are joined.
 
-    Each end has one transmit queue. Without a word on that, the kernel gives it one for each processor, uses one of
+    This end answers no ARP: to be born so spares everybody who listens one notice.
+
+    Each end has one queue either way. Without a word on that, the kernel gives it two for each processor, uses two of
     them, and waits for all readers (RCU) to take the others out of use again (``veth_init_queues`` in
     ``drivers/net/veth.c``): two waits for each pair, a third of the time that it takes to make one.
     """
@@ -171,12 +179,12 @@ def create_veth(
         _IFINFO.pack(0, 0, 0, 0, 0),
         _text(_IFLA_IFNAME, peer),
         _u32(_IFLA_NET_NS_FD, netns_fd),
-        _u32(_IFLA_NUM_TX_QUEUES, 1),
+        _ONE_QUEUE,
         b"" if peer_mac is None else _mac(peer_mac),
         _mtu(mtu),
     )
-    queues = _u32(_IFLA_NUM_TX_QUEUES, 1)
-    return _create(name, "veth", other, group, queues, b"" if mac is None else _mac(mac), _mtu(mtu), master=master)
+    own = (_ONE_QUEUE, b"" if mac is None else _mac(mac), _mtu(mtu))
+    return _create(name, "veth", other, group, *own, master=master, flags=IFF_NOARP)
 
 
 def create_vxlan(
