@@ -111,7 +111,7 @@ class TellingTests(TestCase):
         self.assertIn(bridge, self.host.links())
 
     async def test_a_bridge_that_was_changed(self) -> None:
-        """What the kernel told of a bridge is of use only where the bridge is as it should be."""
+        """A bridge that is not as it should be, as the kernel told, is put right by the round that plugs into it."""
         network = self.bench.network()
         await self.bench.once([network.key])
         bridge = self.bench.state.networks[network.id].plugin["bridge"]
