@@ -16,7 +16,7 @@ made get a filter for these and the same switches. All of it has to be in place 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -26,7 +26,7 @@ from quantumd.host.netlink.bpf import Program
 from quantumd.host.netlink.messages import set_link
 from quantumd.host.netlink.parse import Link
 from quantumd.host.netlink.rtnl import Rtnl
-from quantumd.host.netlink.wire import Reply
+from quantumd.host.netlink.wire import Reply, Request
 
 BRIDGE_RULES = ((drop.INGRESS, drop.EVERYTHING), (drop.EGRESS, drop.EVERYTHING))
 PORT_RULES = ((drop.INGRESS, drop.LINK_LOCAL_GROUPS),)
@@ -56,7 +56,9 @@ def shield_bridges(rtnl: Rtnl, bridges: Iterable[Link]) -> dict[int, str]:
 
     :return: for the index of each bridge that it cannot be kept off, why
     """
-    return _shield(rtnl, list(bridges), BRIDGE_RULES, _SWITCHES)
+    links = list(bridges)
+    qdiscs = [drop.qdisc(link.index) for link in links]
+    return _shield(rtnl, links, _SWITCHES, qdiscs, [drop.filters(link.index, BRIDGE_RULES) for link in links])
 
 
 def shield_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
@@ -64,7 +66,7 @@ def shield_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
 
     :return: for the index of each port that it cannot be kept off, why
     """
-    return _shield(rtnl, list(ports), PORT_RULES, _PORT_SWITCHES, egress=False)
+    return _shield_together(rtnl, list(ports), _PORT_SWITCHES, drop.LINK_LOCAL_GROUPS, egress=False)
 
 
 def shield_userspace_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
@@ -75,7 +77,7 @@ def shield_userspace_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
 
     :return: for the index of each port that it cannot be kept off, why
     """
-    return _shield(rtnl, list(ports), USERSPACE_RULES, _SWITCHES)
+    return _shield_together(rtnl, list(ports), _SWITCHES, drop.EVERYTHING)
 
 
 def shield_kernel_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
@@ -83,7 +85,7 @@ def shield_kernel_ports(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
 
     :return: for the index of each port that it cannot be kept off, why
     """
-    return _shield(rtnl, list(ports), (), _PORT_SWITCHES)
+    return _shield(rtnl, list(ports), _PORT_SWITCHES)
 
 
 def shield_userspace_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, str]:
@@ -116,27 +118,44 @@ def unshield_userspace_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> None:
     rtnl.batch([request for link in ports for request in drop.removals(link.index, USERSPACE_RULES)])
 
 
-def _shield(rtnl: Rtnl, links: list[Link], rules: Rules, switches: Switches, egress: bool = True) -> dict[int, str]:
+def _shield_together(
+    rtnl: Rtnl, links: list[Link], switches: Switches, program: Program, egress: bool = True
+) -> dict[int, str]:
+    """Keep the host off devices that quantumd made together, with one filter for all of them."""
+    block = drop.block_for([link.index for link in links], program)
+    qdiscs = [drop.qdisc(link.index, egress, block) for link in links]
+    return _shield(rtnl, links, switches, qdiscs, [[drop.block_filter(block, program)]] * len(links))
+
+
+def _shield(
+    rtnl: Rtnl,
+    links: list[Link],
+    switches: Switches,
+    qdiscs: Sequence[Request] = (),
+    filters: Sequence[Sequence[Request]] = (),
+) -> dict[int, str]:
+    """``qdiscs`` and ``filters`` are those of each link, where there are any; one filter may be that of several."""
     # A filter that comes right after its qdisc waits for all readers (RCU; mini_qdisc_pair_swap in
     # net/sched/sch_generic.c), one that comes a while later does not: so these are two rounds, with the files between.
-    before = [(set_link(link.index, noarp=True, inet=switches.inet), drop.qdisc(link.index, egress)) for link in links]
-    replies = iter(rtnl.batch([request for pair in before for request in pair]))
-    prepared = [(next(replies), next(replies)) for _ in links]
+    quiet = [set_link(link.index, noarp=True, inet=switches.inet) for link in links]
+    replies = rtnl.batch([*quiet, *qdiscs])
+    noarp, held = replies[: len(links)], replies[len(links) :]
     switched = [_switch(link.name, switches.inet6) for link in links]
-    filters = iter(rtnl.batch([request for link in links for request in drop.filters(link.index, rules)]))
+    wanted = {id(one): one for own in filters for one in own}
+    put = dict(zip(wanted, rtnl.batch(list(wanted.values())), strict=True))
     failures: dict[int, str] = {}
-    for link, replied, switching in zip(links, prepared, switched, strict=True):
-        why = _failure([*replied, *(next(filters) for _ in rules)], switching)
+    for place, link in enumerate(links):
+        filtering = held[place : place + 1] + [put[id(one)] for own in filters[place : place + 1] for one in own]
+        why = _failure(noarp[place], filtering, switched[place])
         if why:
             failures[link.index] = why
     return failures
 
 
-def _failure(replies: list[Reply], switching: str) -> str:
-    noarp, *filters = replies
+def _failure(noarp: Reply, filtering: list[Reply], switching: str) -> str:
     if not noarp.ok:
         return f"it cannot be kept from answering ARP: {noarp.reason}"
-    missing = drop.failed(filters)
+    missing = drop.failed(filtering)
     if missing is None or not switching:
         return ""
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 
@@ -12,7 +13,7 @@ from quantumd.host.netlink import drop, messages, parse
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.host.netlink.wire import Reply
 from quantumd.testing import frames
-from quantumd.testing.lab import Lab, Port, eventually
+from quantumd.testing.lab import CommandFailed, Lab, Port, eventually
 
 BRIDGE_MAC = "02:00:00:00:00:0a"
 GUEST_MAC, GUEST_IP, GUEST_IP6 = "02:00:00:00:00:01", "10.1.0.66", "fe80::66"
@@ -214,6 +215,63 @@ class ShieldTests(SynchronousTestCase):
             )
             time.sleep(0.3)
             self.assertEqual(eth0.received(), [])
+
+    def more_ports(self, count: int) -> list[parse.Link]:
+        """Make ports port1, port2 ... with silent ends guest1, guest2 ... Each index is 256 more than the last."""
+        index = self.link("tap0").index
+        for number in range(1, count + 1):
+            index += 256
+            peer = f"peer name guest{number} netns {self.guest.name}"
+            self.host.ip(f"link add port{number} index {index} type veth {peer}")
+            self.silence(f"guest{number}")
+            self.guest.ip(f"link set guest{number} up")
+        return [self.link(f"port{number}") for number in range(1, count + 1)]
+
+    def reach_by(self, device: str, sent: dict[str, bytes]) -> set[str]:
+        """Which of these frames reach the host from that end in the guest; the other ports are up, too."""
+        with self.guest.port(device) as sender, self.guest.port("eth0") as witness:
+            eventually(lambda: self.link("tap0").running, "carrier")
+            return self.reaching(sender, witness, sent)
+
+    def test_together(self) -> None:
+        """Ports that are made together share a filter. It does for each, and goes with the last of them."""
+        ports = self.more_ports(4)
+        self.shield()
+        self.assertEqual(self.host.inside(shield.shield_ports, self.rtnl, ports), {})
+        self.connect()
+        for port in ports:
+            self.host.ip(f"link set {port.name} master br0 up")
+        shown = {self.host.command("tc", "filter", "show", "dev", port.name, "ingress") for port in ports}
+        self.assertEqual(len(shown), 1)
+        (block,) = set(re.findall(r"filter block (\d+) .* bpf", shown.pop()))
+        for number in (1, 4):
+            self.assertEqual(self.reach_by(f"guest{number}", UDP), set())
+        for port in ports[:3]:
+            self.host.ip(f"link del {port.name}")
+        self.assertEqual(self.reach_by("guest4", UDP), set())
+        self.host.ip(f"link del {ports[3].name}")
+        with self.assertRaisesRegex(CommandFailed, "block"):
+            self.host.command("tc", "filter", "show", "block", block)
+
+    def test_one_by_one(self) -> None:
+        """Those that come alone come to a filter that is there, if it does the same, and only then."""
+        first, second, userspace = self.more_ports(3)
+        self.shield()
+        for port in (first, second):
+            self.assertEqual(self.host.inside(shield.shield_ports, self.rtnl, [port]), {})
+        self.assertEqual(self.host.inside(shield.shield_userspace_ports, self.rtnl, [userspace]), {})
+        self.connect()
+        for port in (first, second, userspace):
+            self.host.ip(f"link set {port.name} master br0 up")
+        shown = [self.host.command("tc", "filter", "show", "dev", f"port{n}", "ingress") for n in (1, 2, 3)]
+        self.assertEqual(shown[0], shown[1])
+        self.assertNotEqual(shown[0], shown[2])
+        self.assertEqual(self.reach_by("guest1", UDP), set())
+        self.assertEqual(self.reach_by("guest2", UDP), set())
+        with self.guest.port("guest3") as sender, self.guest.port("eth0") as witness:
+            sender.send(frames.ethernet(frames.BROADCAST, GUEST_MAC, 0x88B5, b"nobody's"))
+            time.sleep(0.1)
+            self.assertNotIn(0x88B5, [seen.ethertype for seen in witness.received()])
 
     def test_again(self) -> None:
         """Shielding what is shielded changes nothing."""

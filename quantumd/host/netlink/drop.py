@@ -3,6 +3,9 @@
 The filters are classic BPF programs (``linux/filter.h``) run by ``cls_bpf`` in direct-action mode on a ``clsact``
 qdisc, or on an ``ingress`` one, which has no egress. They need no bpf(2) and so no more than CAP_NET_ADMIN, and they go
 with the device; an administrator's ``nft flush ruleset`` does not take them away.
+
+Devices may share a filter: their qdiscs then have a *block* in common (``TCA_INGRESS_BLOCK``, since Linux 4.16), which
+goes with the last of them. Others cannot put a filter on just one of them, so only what is nobody else's has that.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import errno
 import functools
 import socket
 import struct
+from collections.abc import Sequence
 
 from pyroute2.netlink import nla, nlmsg
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
@@ -26,6 +30,12 @@ INGRESS, EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
 
 _ETH_P_ALL = 3
 _PREFERENCE = 49_001
+_TCA_INGRESS_BLOCK = struct.Struct("=HHI")
+_MAGIC_BLOCK = -1  # TCM_IFINDEX_MAGIC_BLOCK, linux/rtnetlink.h: tcm_parent is the number of a block
+#: The first byte of the numbers of our blocks, which are the namespace's own; the others follow from devices' indexes.
+_OURS = 0x71
+#: How many devices at most come to a block with others that has its filter already.
+_JOINING = 2
 _TC_ACT_UNSPEC, _TC_ACT_SHOT = 0xFFFFFFFF, 2
 
 EVERYTHING: Program = ((0x06, 0, 0, _TC_ACT_SHOT),)
@@ -90,14 +100,37 @@ def requests(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request
     return [qdisc(index), *filters(index, rules)]
 
 
-def qdisc(index: int, egress: bool = True) -> Request:
-    """The request for what holds the filters: a ``clsact`` qdisc, or one that has no ``egress``.
+def qdisc(index: int, egress: bool = True, block: int = 0) -> Request:
+    """The request for what holds the filters, of that block if there is one: a ``clsact`` qdisc, or one that has no
+    ``egress``.
 
-    The kernel has all that there are in one list, through which it goes twice for each ``clsact``
+    The kernel goes through one list of all blocks that there are twice for each ``clsact``
     (``flow_indr_dev_setup_offload`` in ``net/core/flow_offload.c``). But ovs-vswitchd takes an ``ingress`` qdisc away
     from each device that it gets (``netdev_linux_set_policing`` in ``lib/netdev-linux.c``).
     """
-    return Request(_RTM_NEWQDISC, _NEW, _at(index, _qdisc("clsact" if egress else "ingress")))
+    body = _at(index, _qdisc("clsact" if egress else "ingress"))
+    if block:
+        body += _TCA_INGRESS_BLOCK.pack(_TCA_INGRESS_BLOCK.size, 13, block)
+    return Request(_RTM_NEWQDISC, _NEW, body)
+
+
+def block_for(indexes: Sequence[int], program: Program) -> int:
+    """The number of the block in which devices, made together, share this program.
+
+    To join a block with its filter in it, the kernel waits for all readers (RCU) for each device: one or two do, many
+    rather have a block of their own, which gets its filter when they are all in it. There are 256 blocks for those that
+    come alone, because the kernel goes through a block's devices to find the one that leaves.
+    """
+    first = indexes[0] if indexes else 0
+    place = first & 0xFF if len(indexes) <= _JOINING else first & 0x3FFFFF | 0x400000
+    return _OURS << 24 | (program == EVERYTHING) << 23 | place
+
+
+def block_filter(block: int, program: Program) -> Request:
+    """The request that puts a program on what comes in by the devices that share a block, of which there has to be one.
+    If it is there already, it is answered with EEXIST; :func:`failed` knows."""
+    body = _at(_MAGIC_BLOCK, _filter(INGRESS, program))
+    return Request(_RTM_NEWTFILTER, _NEW, body[:12] + struct.pack("=I", block) + body[16:])
 
 
 def filters(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request]:
