@@ -266,6 +266,10 @@ class ShieldTests(SynchronousTestCase):
         shown = [self.host.command("tc", "filter", "show", "dev", f"port{n}", "ingress") for n in (1, 2, 3)]
         self.assertEqual(shown[0], shown[1])
         self.assertNotEqual(shown[0], shown[2])
+        # What goes out to it is in a block, too, which is empty.
+        qdiscs = self.host.command("tc", "qdisc", "show", "dev", "port3")
+        (empty,) = re.findall(r"qdisc clsact .* egress_block (\d+)", qdiscs)
+        self.assertEqual(self.host.command("tc", "filter", "show", "block", empty), "")
         self.assertEqual(self.reach_by("guest1", UDP), set())
         self.assertEqual(self.reach_by("guest2", UDP), set())
         with self.guest.port("guest3") as sender, self.guest.port("eth0") as witness:

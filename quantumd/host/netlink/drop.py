@@ -30,10 +30,11 @@ INGRESS, EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
 
 _ETH_P_ALL = 3
 _PREFERENCE = 49_001
-_TCA_INGRESS_BLOCK = struct.Struct("=HHI")
-_MAGIC_BLOCK = -1  # TCM_IFINDEX_MAGIC_BLOCK, linux/rtnetlink.h: tcm_parent is the number of a block
-#: The first byte of the numbers of our blocks, which are the namespace's own; the others follow from devices' indexes.
-_OURS = 0x71
+_TCA_INGRESS_BLOCK, _TCA_EGRESS_BLOCK = 13, 14  # linux/rtnetlink.h, as the next
+_MAGIC_BLOCK = -1  # TCM_IFINDEX_MAGIC_BLOCK: tcm_parent is the number of a block
+#: What the numbers of our blocks, which are the namespace's own, begin with; the rest follows from devices' indexes.
+_WITH_GROUPS, _WITH_EVERYTHING, _EMPTY = 0x71000000, 0x71400000, 0x71800000
+_TOGETHER = 0x200000
 #: How many devices at most come to a block with others that has its filter already.
 _JOINING = 2
 _TC_ACT_UNSPEC, _TC_ACT_SHOT = 0xFFFFFFFF, 2
@@ -104,13 +105,16 @@ def qdisc(index: int, egress: bool = True, block: int = 0) -> Request:
     """The request for what holds the filters, of that block if there is one: a ``clsact`` qdisc, or one that has no
     ``egress``.
 
-    The kernel goes through one list of all blocks that there are twice for each ``clsact``
-    (``flow_indr_dev_setup_offload`` in ``net/core/flow_offload.c``). But ovs-vswitchd takes an ``ingress`` qdisc away
-    from each device that it gets (``netdev_linux_set_policing`` in ``lib/netdev-linux.c``).
+    The kernel goes through one list of all blocks that there are for each device, twice for a ``clsact``
+    (``flow_indr_dev_setup_offload`` in ``net/core/flow_offload.c``): so where the one way has a block, the other shares
+    one, too. ovs-vswitchd takes an ``ingress`` qdisc away from each device that it gets (``netdev_linux_set_policing``
+    in ``lib/netdev-linux.c``).
     """
     body = _at(index, _qdisc("clsact" if egress else "ingress"))
     if block:
-        body += _TCA_INGRESS_BLOCK.pack(_TCA_INGRESS_BLOCK.size, 13, block)
+        body += struct.pack("=HHI", 8, _TCA_INGRESS_BLOCK, block)
+        if egress:
+            body += struct.pack("=HHI", 8, _TCA_EGRESS_BLOCK, _EMPTY | index & 0xFF)
     return Request(_RTM_NEWQDISC, _NEW, body)
 
 
@@ -122,8 +126,8 @@ def block_for(indexes: Sequence[int], program: Program) -> int:
     come alone, because the kernel goes through a block's devices to find the one that leaves.
     """
     first = indexes[0] if indexes else 0
-    place = first & 0xFF if len(indexes) <= _JOINING else first & 0x3FFFFF | 0x400000
-    return _OURS << 24 | (program == EVERYTHING) << 23 | place
+    place = first & 0xFF if len(indexes) <= _JOINING else first & (_TOGETHER - 1) | _TOGETHER
+    return place | (_WITH_EVERYTHING if program == EVERYTHING else _WITH_GROUPS)
 
 
 def block_filter(block: int, program: Program) -> Request:
