@@ -277,6 +277,15 @@ class ShieldTests(SynchronousTestCase):
             time.sleep(0.1)
             self.assertNotIn(0x88B5, [seen.ethertype for seen in witness.received()])
 
+    def test_kernel_ports(self) -> None:
+        """A port of a switch in the kernel is silent, and gets no qdisc: the switch may offload to its own."""
+        (port,) = self.more_ports(1)
+        self.assertEqual(self.host.inside(shield.shield_kernel_ports, self.rtnl, [port]), {})
+        self.assertIn("NOARP", self.host.ip("link show dev port1"))
+        self.assertEqual(self.host.inside(sysctl.read, "ipv6", "port1", "disable_ipv6"), 1)
+        self.assertNotIn("clsact", self.host.command("tc", "qdisc", "show", "dev", "port1"))
+        self.assertNotIn("ingress", self.host.command("tc", "qdisc", "show", "dev", "port1"))
+
     def test_again(self) -> None:
         """Shielding what is shielded changes nothing."""
         self.shield()
