@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from functools import cache
 
@@ -11,8 +10,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from quantumd.core.errors import TooManyRequests, Unauthorized
-from quantumd.core.model import AttachmentStatus, Record, Status
-from quantumd.core.state import State
+from quantumd.core.state import STANDINGS, State
 
 #: What a request is counted under that met no route.
 NO_ROUTE = "none"
@@ -63,7 +61,7 @@ class Requests:
 
 
 class Resources(Collector):
-    """How many resources there are in each status, and whether the plugin's backend can be used; counted when asked."""
+    """How many resources there are in each status, and whether the plugin's backend can be used."""
 
     def __init__(self, state: Callable[[], State], is_up: Callable[[], bool], streams: Callable[[], int]) -> None:
         self._state = state
@@ -72,22 +70,9 @@ class Resources(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The metrics as of now."""
-        state = self._state()
         resources = GaugeMetricFamily("quantumd_resources", "Resources, by kind and status", labels=("kind", "status"))
-        _count(resources, "network", Status, state.networks.values())
-        _count(resources, "port", Status, state.ports.values())
-        _count(resources, "attachment", AttachmentStatus, state.attachments.values())
+        for standing, count in zip(STANDINGS, self._state().standing, strict=True):
+            resources.add_metric(standing, count)
         yield resources
         yield GaugeMetricFamily("quantumd_plugin_up", "Whether the plugin's backend can be used", float(self._is_up()))
         yield GaugeMetricFamily("quantumd_event_streams", "Clients that follow GET /events", self._streams())
-
-
-def _count(
-    family: GaugeMetricFamily,
-    kind: str,
-    statuses: Iterable[Status | AttachmentStatus],
-    records: Iterable[Record],
-) -> None:
-    tally = Tally(record.status for record in records)
-    for status in statuses:
-        family.add_metric((kind, str(status)), tally[status])

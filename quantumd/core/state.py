@@ -13,10 +13,15 @@ from attrs import field, frozen
 from rpds import HashTrieMap
 
 from quantumd.core.claims import Claim, claims, excludes
-from quantumd.core.model import Attachment, Key, Kind, Network, Port, Record, Token
+from quantumd.core.model import Attachment, AttachmentStatus, Key, Kind, Network, Port, Record, Status, Token
 
 #: One item of a network's ``data``: each is that network's alone.
 Allocation = tuple[str, object]
+#: Each kind of record with each status that it may have.
+STANDINGS: tuple[tuple[Kind, str], ...] = (
+    *((kind, status) for kind in (Kind.NETWORK, Kind.PORT) for status in Status),
+    *((Kind.ATTACHMENT, status) for status in AttachmentStatus),
+)
 #: What is counted of a tenant (None: of all together): ``networks``, ``ports``, ``attachments`` or ``tunnels``.
 Counted = tuple[str | None, str]
 
@@ -41,7 +46,8 @@ class State:
     # Indices, kept by Transaction alone. ``live_…`` count what is not being deleted. ``free`` has those ports of a
     # network that take a plug, oldest first: with nothing in them (False), or with something on its way out (True); and
     # in small pieces, by their serials' range, since there may be many. ``free_pieces`` says which pieces there are.
-    # ``used`` counts what stays, by tenant; tunnels are attachments as well.
+    # ``used`` counts what stays, by tenant; tunnels are attachments as well. ``standing`` counts every
+    # record, by :data:`STANDINGS`.
     network_ports: HashTrieMap[str, HashTrieMap[str, None]] = field(factory=HashTrieMap)
     network_attachments: HashTrieMap[str, HashTrieMap[int, None]] = field(factory=HashTrieMap)
     claimed: HashTrieMap[Claim, tuple[int, ...]] = field(factory=HashTrieMap)
@@ -52,6 +58,7 @@ class State:
     free_pieces: HashTrieMap[tuple[str, bool], tuple[int, ...]] = field(factory=HashTrieMap)
     tenant_networks: HashTrieMap[str, HashTrieMap[str, None]] = field(factory=HashTrieMap)
     used: HashTrieMap[Counted, int] = field(factory=HashTrieMap)
+    standing: tuple[int, ...] = (0,) * len(STANDINGS)
     digests: HashTrieMap[str, str] = field(factory=HashTrieMap)
 
     def get(self, key: Key) -> Record | None:

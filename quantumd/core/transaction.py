@@ -15,12 +15,15 @@ from rpds import HashTrieMap
 
 from quantumd.core.claims import Claim, claims
 from quantumd.core.model import Attachment, Event, FaultRecord, Key, Kind, Network, Port, Record, Stored, Token
-from quantumd.core.state import Allocation, Counted, State
+from quantumd.core.state import STANDINGS, Allocation, Counted, State
 
 _K = TypeVar("_K")
 
 #: How many serials share one piece of a network's free ports.
 _PIECE = 64
+
+_NETWORK, _PORT, _ATTACHMENT = Kind.NETWORK, Kind.PORT, Kind.ATTACHMENT  # as in model
+_PLACES = {standing: place for place, standing in enumerate(STANDINGS)}
 
 
 class Transaction:
@@ -72,6 +75,7 @@ class Transaction:
                 live_networks=state.live_networks + _birth(before, record),
                 tenant_networks=owned,
                 used=_use(state.used, record.tenant_id, "networks", _birth(before, record)),
+                standing=_stand(state.standing, _NETWORK, before, record),
             )
         elif isinstance(record, Port):
             index, old = state.network_ports, state.ports.get(record.id)
@@ -82,6 +86,7 @@ class Transaction:
                 network_ports=index,
                 live_ports=_count(state.live_ports, record.network_id, _birth(old, record)),
                 used=_use(state.used, self._tenant(record), "ports", _birth(old, record)),
+                standing=_stand(state.standing, _PORT, old, record),
             )
             self.refile(record)
         else:
@@ -100,6 +105,7 @@ class Transaction:
                 live_networks=state.live_networks + _birth(record, None),
                 tenant_networks=_without(state.tenant_networks, record.tenant_id, record.id),
                 used=_use(state.used, record.tenant_id, "networks", _birth(record, None)),
+                standing=_stand(state.standing, _NETWORK, record, None),
             )
         elif isinstance(record, Port):
             assert not state.claimed.get(("port", record.id))
@@ -108,6 +114,7 @@ class Transaction:
                 network_ports=_without(state.network_ports, record.network_id, record.id),
                 live_ports=_count(state.live_ports, record.network_id, _birth(record, None)),
                 used=_use(state.used, self._tenant(record), "ports", _birth(record, None)),
+                standing=_stand(state.standing, _PORT, record, None),
             )
             self.refile(record)
         else:
@@ -116,6 +123,7 @@ class Transaction:
                 network_attachments=_without(state.network_attachments, record.network_id, record.serial),
                 claimed=_release(state.claimed, claims(record), record.serial),
                 used=self._used_by(record, None),
+                standing=_stand(state.standing, _ATTACHMENT, record, None),
             )
             self.refile(state.ports.get(record.port_id))
 
@@ -211,6 +219,7 @@ class Transaction:
             network_attachments=index,
             claimed=claimed,
             used=self._used_by(before, record),
+            standing=_stand(state.standing, _ATTACHMENT, before, record),
         )
         if before is None or before.going is not record.going:
             self.refile(state.ports.get(record.port_id))
@@ -267,6 +276,7 @@ def build(records: Iterable[Record], next_serial: int, next_event: int, tokens: 
         for claim in claims(attachment):
             claimed[claim].append(serial)
     issued = {token.id: token for token in tokens}
+    every: list[Record] = [*networks.values(), *ports.values(), *attachments.values()]
     state = State(
         networks=HashTrieMap(networks),
         ports=HashTrieMap(ports),
@@ -281,7 +291,8 @@ def build(records: Iterable[Record], next_serial: int, next_event: int, tokens: 
         live_networks=sum(not network.going for network in networks.values()),
         live_ports=HashTrieMap(Counter(port.network_id for port in ports.values() if not port.going)),
         tenant_networks=_grouped((network.tenant_id, network.id) for network in networks.values()),
-        used=HashTrieMap(Counter(_counted(networks, [*networks.values(), *ports.values(), *attachments.values()]))),
+        used=HashTrieMap(Counter(_counted(networks, every))),
+        standing=_standing(every),
         digests=HashTrieMap({token.digest: token.id for token in issued.values()}),
     )
     tx = Transaction(state, now="")
@@ -386,6 +397,23 @@ def _use(used: HashTrieMap[Counted, int], tenant_id: str | None, what: str, step
         total = used.get((whose, what), 0) + step
         used = used.insert((whose, what), total) if total else used.remove((whose, what))
     return used
+
+
+def _stand(standing: tuple[int, ...], kind: Kind, before: Record | None, after: Record | None) -> tuple[int, ...]:
+    """Count the one instead of the other."""
+    if before is not None and after is not None and before.status is after.status:
+        return standing
+    counts = list(standing)
+    if before is not None:
+        counts[_PLACES[kind, before.status]] -= 1
+    if after is not None:
+        counts[_PLACES[kind, after.status]] += 1
+    return tuple(counts)
+
+
+def _standing(records: Iterable[Record]) -> tuple[int, ...]:
+    counts: Counter[tuple[Kind, str]] = Counter((record.key.kind, record.status) for record in records)
+    return tuple(counts[one] for one in STANDINGS)
 
 
 def _free(index: HashTrieMap[Allocation, str], network: Network | None) -> HashTrieMap[Allocation, str]:
