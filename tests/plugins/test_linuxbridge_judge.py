@@ -8,12 +8,14 @@ from importlib import import_module
 from typing import Any
 
 from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from quantumd.core.changes import RecordChange
 from quantumd.core.errors import BadRequest, OverLimit, PluginFault
 from quantumd.core.intent import Limits
-from quantumd.core.model import Device, Form, Json
+from quantumd.core.model import Device, Form, Json, Key, Kind
 from quantumd.core.state import State
 from quantumd.host.netlink.monitor import AddressChanged, DefaultRouteChanged, LinkChanged, LinkGone, Overrun
 from quantumd.host.netlink.parse import Address, DefaultRoute, Link
@@ -208,8 +210,21 @@ class InterestsTests(SynchronousTestCase):
         self.assertEqual({one, two}, interests.concerned(["b", "x"]))
         interests.watch(one, {"a"})
         self.assertEqual({two}, interests.concerned(["b"]))
-        interests.keep([one])
+        interests.forget(two)
         self.assertEqual({one}, interests.concerned(["a", "b", "c"]))
         interests.forget(one)
         self.assertEqual(set(), interests.concerned(["a"]))
         self.assertNotIn(one, interests)
+
+    def test_those_that_are_there_stay(self) -> None:
+        """What is in no state is forgotten, some at a time."""
+        interests, world, clock = Interests(), World(), Clock()
+        there = world.network("one").key
+        gone = [Key(Kind.PORT, uuid(number)) for number in range(2000)]
+        for key in (*gone, there):
+            interests.watch(key, {"everybody's", f"{key.ident}'s"})
+        keeping = Deferred.fromCoroutine(interests.keep(world.state, clock))
+        self.assertIn(gone[-1], interests)
+        while not keeping.called:
+            clock.advance(0)
+        self.assertEqual({there}, interests.concerned(["everybody's", *(f"{key.ident}'s" for key in gone)]))

@@ -6,7 +6,7 @@ waited for by its altname is looked for, while there is such a wait; the more th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -40,10 +40,11 @@ class Awaited:
         if not self._loop.running:
             self._loop.start(self._pause(), now=False)
 
-    def keep(self, keys: Iterable[Key]) -> None:
-        """Forget every record but these."""
-        for key in self._names.keys() - set(keys):
-            del self._names[key]
+    def replace(self, names: Mapping[Key, str]) -> None:
+        """These records wait, each for a device of that name, and no others."""
+        self._names.clear()
+        for key, name in names.items():
+            self.set(key, name)
 
     def stop(self) -> None:
         """Look no more."""

@@ -181,23 +181,24 @@ class LinuxBridgePlugin:
 
     async def _discover(self, state: State, keys: Collection[Key] | None) -> Observed:
         self._state = state
-        wanted = list(state.every_key()) if keys is None else keys
+        wanted: list[Key] = []
         # Before the host is read, so that what changes meanwhile is told of.
-        async for some in in_slices(self._reactor, wanted):
+        async for some in in_slices(self._reactor, state.every_key() if keys is None else keys):
+            wanted += some
             for key in some:
                 if key not in self._interests and (record := state.get(key)) is not None:
                     self._interests.watch(key, _interests_of(state, record))
         seen, late, facts = await self._thread.call(observe, state, wanted, keys is None, self._features, self._view)
+        if keys is None:
+            self._awaited.replace(late)
+            self._looked.clear()
+            await self._interests.keep(self._state, self._reactor)
+            return seen
         for key in wanted:
             if state.get(key) is None:
                 self._interests.forget(key)
             self._awaited.set(key, late.get(key))
-        if keys is None:
-            self._interests.keep(wanted)
-            self._awaited.keep(wanted)
-            self._looked.clear()
-        else:
-            self._looked.update((key, facts) for key in _to_be_plugged(seen))
+        self._looked.update((key, facts) for key in _to_be_plugged(seen))
         return seen
 
     def apply(self, changes: Sequence[Change]) -> Deferred[Sequence[Outcome]]:

@@ -236,7 +236,7 @@ class OvsPlugin:
                     plugs[key] = plug_of(record, state.networks[record.network_id])
                 self._watch(switch, key, plugs.get(key))
         if keys is None:
-            self._interests.keep([*plugs, *(Key(Kind.NETWORK, ident) for ident in state.networks)])
+            await self._interests.keep(self._state, self._reactor)
         names = None
         if keys is not None:
             asked = (names_of(switch, plug) for plug in plugs.values() if not self._is_unheard_of(plug))
