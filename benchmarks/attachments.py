@@ -1,6 +1,6 @@
 """How fast 1,000 veths on 50 networks come and go, against ``ip -batch`` and ``ip link del`` in the same run.
 
-    python benchmarks/attachments.py [--attachments 1000] [--networks 50] [--rounds 3] [--json]
+    python benchmarks/attachments.py [--attachments 1000] [--networks 50] [--rounds 7] [--json]
 
 They are asked for 100 a request, as ``ip -batch`` gets many at once; and one a request. Runs on a scratch
 machine; the host's own network is not touched.
@@ -168,7 +168,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--attachments", type=int, default=1000)
     parser.add_argument("--networks", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
     asked = parser.parse_args()
     enter()
     run("ip", "netns", "add", "host")

@@ -40,6 +40,7 @@ class Job:
 class Plugged:
     """A device, by its index, that is in its bridge as it should be. What became of it there is told by the kernel."""
 
+    plug: Plug
     index: int
 
 
@@ -138,7 +139,7 @@ class _Attaching:
         chains = [self._taking(job, link) for job, link in taking]
         for (job, link), refused in zip(taking, self._rtnl.chains(chains), strict=True):
             if refused is None:
-                self._outcomes[job.place] = Plugged(link.index)
+                self._outcomes[job.place] = Plugged(job.plug, link.index)
             elif refused.errno != errno.ENODEV:  # it has gone again, and its coming back is told
                 self._outcomes[job.place] = Failed(f"The {describe(link)} cannot be plugged: {_reason(refused)}.")
 
@@ -251,7 +252,7 @@ class _Attaching:
         chains = [self._mending(job, link) for job, link in mending]
         for (job, link), refused in zip(mending, self._rtnl.chains(chains), strict=True):
             if refused is None:
-                self._outcomes[job.place] = Plugged(link.index)
+                self._outcomes[job.place] = Plugged(job.plug, link.index)
             else:
                 self._outcomes[job.place] = Failed(f"The {describe(link)} cannot be put right: {_reason(refused)}.")
             if job.plug.place is not None and job.plug.mtu not in (None, link.mtu):

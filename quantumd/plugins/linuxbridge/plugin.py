@@ -45,7 +45,7 @@ from quantumd.plugins.linuxbridge.marks import MAKING
 from quantumd.plugins.linuxbridge.networks import ensure_networks
 from quantumd.plugins.linuxbridge.observe import observe
 from quantumd.plugins.linuxbridge.removal import remove
-from quantumd.plugins.linuxbridge.terms import names_of, plug_of
+from quantumd.plugins.linuxbridge.terms import Plug, names_of, plug_of
 from quantumd.plugins.linuxbridge.view import HostView, Snapshot
 from quantumd.plugins.slices import in_slices
 
@@ -218,10 +218,9 @@ class LinuxBridgePlugin:
             links = await self._as_told([one.index for one in came if isinstance(one, Plugged)])
             outcomes: list[Outcome] = []
             for change, one in zip(changes, came, strict=True):
-                if isinstance(change, Attach) and isinstance(one, Plugged):
-                    one, names = self._became(change, links.get(one.index))
+                if isinstance(one, Plugged):
+                    one, names = self._became(one.plug, links.get(one.index))
                     quiet |= names
-                assert not isinstance(one, Plugged)
                 outcomes.append(one)
                 if isinstance(change, Detach | RemovePort | RemoveNetwork) and isinstance(one, Done):
                     self._interests.forget(change.key)
@@ -249,9 +248,8 @@ class LinuxBridgePlugin:
             links.update((link.index, link) for link in found if link is not None)
         return links
 
-    def _became(self, change: Attach, link: Link | None) -> tuple[Outcome, set[str]]:
+    def _became(self, plug: Plug, link: Link | None) -> tuple[Outcome, set[str]]:
         """What came of plugging a device, and its names, if it is as it should be and nobody needs to look again."""
-        plug = plug_of(change.attachment, change.network)
         if link is None:
             return Waiting(f"device {plug.device}", plug_report(plug, None)), set()
         facts = Facts(self._features.altnames, self._view.links, self._view.names)
