@@ -10,12 +10,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 #: How many records are looked at before the reactor may do something else: some milliseconds.
-_SLICE = 50
+SLICE = 50
 
 _T = TypeVar("_T")
 
 
-async def in_slices(reactor: IReactorTime, items: Iterable[_T], size: int = _SLICE) -> AsyncIterator[list[_T]]:
+async def in_slices(reactor: IReactorTime, items: Iterable[_T], size: int = SLICE) -> AsyncIterator[list[_T]]:
     """The items, so many at a time; between two times the reactor does what else there is."""
     left = iter(items)
     some = list(islice(left, size))

@@ -15,6 +15,7 @@ from quantumd.core.model import Device, Form, Key, Tunnel
 from quantumd.core.names import MARK
 from quantumd.host.netlink.monitor import Event, LinkChanged, LinkMonitor, Overrun, open_monitor_socket
 from quantumd.host.netlink.rtnl import Rtnl
+from quantumd.host.netlink.thread import NetlinkThread
 from quantumd.plugins.linuxbridge import LinuxBridgePlugin, plugin
 from quantumd.plugins.linuxbridge.marks import MAKING
 from quantumd.testing.lab import Lab
@@ -90,6 +91,33 @@ class TellingTests(TestCase):
             own = {plugged.plugin["device"], MARK + plugged.port_id, plugged.plugin["bridge"]}
             self.assertEqual(own, own.intersection(asked))
         self.assertEqual("Attached/UP", self.bench.now(one).status)
+
+    async def test_few_new_devices_are_looked_at_at_once(self) -> None:
+        """The netlink thread looks where the kernel is asked, and where there is much to look at."""
+        network = self.bench.network()
+        await self.bench.once([network.key])
+        jobs: list[str] = []
+        call = NetlinkThread.call
+
+        def calling(thread: NetlinkThread, job: Any, *args: Any) -> Any:
+            jobs.append(job.__name__)
+            return call(thread, job, *args)
+
+        with patch.object(NetlinkThread, "call", calling):
+            few = self.bench.plug(
+                network, Form(id="v", device=Device(create="veth", netns=self.guest.name, ifname="e"))
+            )
+            nowhere = self.bench.plug(network, Form(id="w", device=Device(create="veth", netns="no", ifname="e")))
+            await self.bench.once([few.key, nowhere.key])
+            self.assertNotIn("observe", jobs)
+            many = [self.bench.plug(network, Form(id=f"tap{n}", device=Device(create="tap"))).key for n in range(60)]
+            await self.bench.once(many)
+            self.assertEqual(1, jobs.count("observe"))
+            await self.bench.once([few.key])
+            self.assertEqual(2, jobs.count("observe"))
+        self.assertEqual("Attached/UP", self.bench.now(few).status)
+        self.assertEqual("InProgress", self.bench.now(nowhere).status)
+        self.assertEqual({"Attached/DOWN"}, {self.bench.state.attachments[int(key.ident)].status for key in many})
 
     async def test_a_bridge_that_went_unheard(self) -> None:
         """Nothing is plugged into it, and it is made anew."""

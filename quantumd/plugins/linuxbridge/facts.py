@@ -103,10 +103,31 @@ def look_at(
 ) -> Facts:
     """Look at what these may be on the host, by these of their names; a bridge that is not among them is taken as the
     kernel told of it."""
-    bridges = {plug.bridge for plug in plugs}.difference(names)
-    told = [link for link in map(view.find, bridges) if link is not None]
-    places = {plug.place for plug in plugs if plug.place is not None}
-    return gather(rtnl, names, places, altnames, told=told)
+    told = _bridges_told({plug.bridge for plug in plugs}.difference(names), view)
+    return gather(rtnl, names, _places_of(plugs), altnames, told=told)
+
+
+def as_told(plugs: Collection[Plug], view: HostView, altnames: bool = True) -> Facts:
+    """What there is for these to be made in, by what the kernel told and without asking it: their bridges and their
+    namespaces. Of themselves there is nothing."""
+    facts = Facts(altnames)
+    for link in _bridges_told({plug.bridge for plug in plugs}, view):
+        facts.add(link)
+    for place in _places_of(plugs):
+        descriptor = open_place(place)
+        if descriptor is not None:
+            os.close(descriptor)
+            # Its id is of use only to know where a device's other end is.
+            facts.places[place] = Found(None)
+    return facts
+
+
+def _bridges_told(names: Iterable[str], view: HostView) -> list[Link]:
+    return [link for link in map(view.find, names) if link is not None]
+
+
+def _places_of(plugs: Iterable[Plug]) -> set[Place]:
+    return {plug.place for plug in plugs if plug.place is not None}
 
 
 def _there(rtnl: Rtnl, devices: Iterable[Device]) -> list[Link]:

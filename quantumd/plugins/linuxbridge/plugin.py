@@ -43,11 +43,11 @@ from quantumd.plugins.linuxbridge.judge import MAX_PORTS, is_about_strangers, ju
 from quantumd.plugins.linuxbridge.look import plug_differences, plug_report
 from quantumd.plugins.linuxbridge.marks import MAKING
 from quantumd.plugins.linuxbridge.networks import ensure_networks
-from quantumd.plugins.linuxbridge.observe import observe
+from quantumd.plugins.linuxbridge.observe import observe, observe_at_once
 from quantumd.plugins.linuxbridge.removal import remove
 from quantumd.plugins.linuxbridge.terms import Plug, names_of, plug_of
 from quantumd.plugins.linuxbridge.view import HostView, Snapshot
-from quantumd.plugins.slices import in_slices
+from quantumd.plugins.slices import SLICE, in_slices
 
 SETTINGS: Mapping[str, Any] = {}
 
@@ -188,7 +188,13 @@ class LinuxBridgePlugin:
             for key in some:
                 if key not in self._interests and (record := state.get(key)) is not None:
                     self._interests.watch(key, _interests_of(state, record))
-        seen, late, facts = await self._thread.call(observe, state, wanted, keys is None, self._features, self._view)
+        look = None
+        if keys is not None and len(wanted) <= SLICE:
+            # To hand work to the thread and back takes longer than this.
+            look = observe_at_once(state, wanted, self._features, self._view)
+        if look is None:
+            look = await self._thread.call(observe, state, wanted, keys is None, self._features, self._view)
+        seen, late, facts = look
         if keys is None:
             self._awaited.replace(late)
             self._looked.clear()
