@@ -104,7 +104,7 @@ def look_at(
     """Look at what these may be on the host, by these of their names; a bridge that is not among them is taken as the
     kernel told of it."""
     told = _bridges_told({plug.bridge for plug in plugs}.difference(names), view)
-    return gather(rtnl, names, _places_of(plugs), altnames, told=told)
+    return gather(rtnl, names, places_of(plugs), altnames, told=told)
 
 
 def as_told(plugs: Collection[Plug], view: HostView, altnames: bool = True) -> Facts:
@@ -113,7 +113,7 @@ def as_told(plugs: Collection[Plug], view: HostView, altnames: bool = True) -> F
     facts = Facts(altnames)
     for link in _bridges_told({plug.bridge for plug in plugs}, view):
         facts.add(link)
-    for place in _places_of(plugs):
+    for place in places_of(plugs):
         descriptor = open_place(place)
         if descriptor is not None:
             os.close(descriptor)
@@ -126,7 +126,8 @@ def _bridges_told(names: Iterable[str], view: HostView) -> list[Link]:
     return [link for link in map(view.find, names) if link is not None]
 
 
-def _places_of(plugs: Iterable[Plug]) -> set[Place]:
+def places_of(plugs: Iterable[Plug]) -> set[Place]:
+    """The namespaces that other ends go into."""
     return {plug.place for plug in plugs if plug.place is not None}
 
 

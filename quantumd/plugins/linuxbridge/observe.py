@@ -10,7 +10,7 @@ from quantumd.core.model import Attachment, Key, Network, Port
 from quantumd.core.plan import Observed, Seen
 from quantumd.core.state import State
 from quantumd.host.netlink.rtnl import Rtnl
-from quantumd.plugins.linuxbridge.facts import Facts, as_told, gather, look_at
+from quantumd.plugins.linuxbridge.facts import Facts, as_told, gather, look_at, places_of
 from quantumd.plugins.linuxbridge.features import Features
 from quantumd.plugins.linuxbridge.look import leftovers, see_network, see_plug
 from quantumd.plugins.linuxbridge.terms import Plug, Role, names_of, plug_of
@@ -38,8 +38,7 @@ def observe(
     the devices as they were told of last."""
     wanted = _wanted(state, keys)
     if everything:
-        places = {plug.place for plug in wanted.plugs.values() if plug.place is not None}
-        facts = gather(rtnl, None, places, features.altnames, view.links)
+        facts = gather(rtnl, None, places_of(wanted.plugs.values()), features.altnames, view.links)
     else:
         names = _names_to_ask(wanted, view)
         facts = look_at(rtnl, wanted.plugs.values(), names, view, features.altnames)
@@ -80,7 +79,7 @@ def _names_to_ask(wanted: _Wanted, view: HostView) -> set[str]:
 
 
 def _seen(wanted: _Wanted, facts: Facts) -> tuple[dict[Key, Seen], dict[Key, str]]:
-    seen, late = wanted.ports, {}
+    seen, late = dict(wanted.ports), {}
     for network in wanted.networks:
         seen[network.key] = see_network(facts, network)
     for key, plug in wanted.plugs.items():
