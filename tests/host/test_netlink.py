@@ -198,6 +198,25 @@ class LinkTests(Inside):
             self.assertEqual(self.rtnl.remotes(index), {remote})
             self.assertEqual(self.link(index).detail, parse.VxlanDetail(vni, local, 4789, True))
 
+    def test_a_device_of_which_the_kernel_says_the_same(self) -> None:
+        """Between two dumps of all devices only those are read again that changed, and those are."""
+        self.do(*(messages.create_bridge(name, MAC) for name in ("br0", "br1", "br2")))
+        before = {link.name: link for link in self.rtnl.all_links()}
+        self.do(messages.set_link("br1", mtu=1400), messages.delete_link(before["br2"].index))
+        with patch.object(parse, "link", wraps=parse.link) as read:
+            after = {link.name: link for link in self.rtnl.all_links()}
+        self.assertEqual([parse.link_index(call.args[0]) for call in read.call_args_list], [before["br1"].index])
+        self.assertIs(after["br0"], before["br0"])
+        self.assertEqual((after["br1"].mtu, set(before) - set(after)), (1400, {"br2"}))
+
+    def test_what_is_known_is_not_there_twice(self) -> None:
+        """A device that was read or told of as it is now is that very object, whichever way it comes."""
+        self.do(messages.create_bridge("br0", MAC))
+        told = self.link("br0")
+        for _ in range(2):
+            found = {link.index: link for link in self.rtnl.all_links({told.index: told})}
+            self.assertIs(found[told.index], told)
+
     def test_a_kind_that_the_kernel_lacks(self) -> None:
         """Probing makes no device, whether the kernel knows the kind or not."""
         before = self.rtnl.all_links()
