@@ -52,6 +52,8 @@ class Seen:
 
 
 ABSENT = Seen(present=False)
+#: What is seen of a port of which there is nothing on the host but what is plugged into it.
+PRESENT = Seen(present=True)
 
 
 def same(report: Json, before: Json) -> Json:

@@ -6,8 +6,8 @@ and going back, costs nothing, and one change costs the same however much there 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from attrs import field, frozen
 from rpds import HashTrieMap
@@ -26,11 +26,20 @@ STANDINGS: tuple[tuple[Kind, str], ...] = (
 Counted = tuple[str | None, str]
 
 _K = TypeVar("_K")
-_NETWORK, _PORT, _ATTACHMENT = Kind.NETWORK, Kind.PORT, Kind.ATTACHMENT  # as in model
+_V = TypeVar("_V")
+_NETWORK, _PORT = Kind.NETWORK, Kind.PORT  # as in model
 
 
 def _none() -> HashTrieMap[_K, None]:
     return HashTrieMap()
+
+
+def _pairs(trie: HashTrieMap[_K, _V]) -> list[tuple[_K, _V]]:
+    """What is in it, at once. Its own iterators take out of a copy what they give, which is 1.2 µs for each; what it
+    would be pickled from is there in 0.1 µs."""
+    made: Any = trie.__reduce__()
+    pairs: list[tuple[_K, _V]] = made[1][0]
+    return pairs
 
 
 @frozen(kw_only=True)
@@ -72,7 +81,7 @@ class State:
 
     def networks_of(self, tenant_id: str) -> list[Network]:
         """The tenant's networks, oldest first."""
-        found = (self.networks[ident] for ident in self.tenant_networks.get(tenant_id, _none()))
+        found = (self.networks[ident] for ident, _ in _pairs(self.tenant_networks.get(tenant_id, _none())))
         return sorted(found, key=lambda network: network.serial)
 
     def token_of(self, digest: str) -> Token | None:
@@ -86,12 +95,13 @@ class State:
 
     def ports_of(self, network_id: str) -> list[Port]:
         """The network's ports, oldest first."""
-        found = (self.ports[ident] for ident in self.network_ports.get(network_id, _none()))
+        found = (self.ports[ident] for ident, _ in _pairs(self.network_ports.get(network_id, _none())))
         return sorted(found, key=lambda port: port.serial)
 
     def attachments_of(self, network_id: str) -> list[Attachment]:
         """The network's attachments, those being unplugged among them, oldest first."""
-        return [self.attachments[serial] for serial in sorted(self.network_attachments.get(network_id, _none()))]
+        serials = sorted(serial for serial, _ in _pairs(self.network_attachments.get(network_id, _none())))
+        return [self.attachments[serial] for serial in serials]
 
     def holders(self, claim: Claim) -> list[Attachment]:
         """The attachments with that claim, oldest first; those that are not going exclude newcomers."""
@@ -138,8 +148,19 @@ class State:
         """How many networks, ports and attachments there are."""
         return len(self.networks) + len(self.ports) + len(self.attachments)
 
+    def those(self, keys: Iterable[Key]) -> Iterator[Record]:
+        """The records with these keys that there are."""
+        return (record for key in keys if (record := self.get(key)) is not None)
+
+    def every_record(self) -> Iterator[Record]:
+        """Every record but the tokens: each network, then what is on it."""
+        for ident, network in _pairs(self.networks):
+            yield network
+            for port_id, _ in _pairs(self.network_ports.get(ident, _none())):
+                yield self.ports[port_id]
+            for serial, _ in _pairs(self.network_attachments.get(ident, _none())):
+                yield self.attachments[serial]
+
     def every_key(self) -> Iterator[Key]:
-        """The keys of every record."""
-        yield from (Key(_NETWORK, ident) for ident in self.networks)
-        yield from (Key(_PORT, ident) for ident in self.ports)
-        yield from (Key(_ATTACHMENT, serial) for serial in self.attachments)
+        """The keys of every record but the tokens."""
+        return (record.key for record in self.every_record())

@@ -324,8 +324,7 @@ def _counted(networks: Mapping[str, Network], records: Iterable[Record]) -> Iter
 def check(state: State) -> list[str]:
     """Every broken invariant, in words; an empty list for a sound state."""
     wrong = []
-    records = (record for key in state.every_key() if (record := state.get(key)))
-    if build(records, state.next_serial, state.next_event, state.tokens.values()) != state:
+    if build(state.every_record(), state.next_serial, state.next_event, state.tokens.values()) != state:
         wrong.append("the indices do not match the records")
     for port in state.ports.values():
         network = state.networks.get(port.network_id)
@@ -347,7 +346,7 @@ def check(state: State) -> list[str]:
                 wrong.append(f"attachment {attachment.serial} stays, but its port has a newer one")
     if len(state.allocated) != sum(len(network.data) for network in state.networks.values()):
         wrong.append("two networks have been allocated the same")
-    serials = [record.serial for key in state.every_key() if (record := state.get(key))]
+    serials = [record.serial for record in state.every_record()]
     if len(set(serials)) != len(serials) or any(serial >= state.next_serial for serial in serials):
         wrong.append("serials are not unique, or not below the next one")
     return wrong

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from attrs import frozen
 
-from quantumd.core.model import Attachment, Key, Network, Port
-from quantumd.core.plan import Observed, Seen
+from quantumd.core.model import Attachment, Key, Network, Record
+from quantumd.core.plan import ABSENT, PRESENT, Observed, Seen
 from quantumd.core.state import State
 from quantumd.host.netlink.rtnl import Rtnl
 from quantumd.plugins.linuxbridge.facts import Facts, as_told, gather, look_at, places_of
@@ -32,11 +32,11 @@ Look = tuple[Observed, Mapping[Key, str], Facts]
 
 
 def observe(
-    rtnl: Rtnl, state: State, keys: Collection[Key], everything: bool, features: Features, view: HostView
+    rtnl: Rtnl, state: State, records: Mapping[Key, Record], everything: bool, features: Features, view: HostView
 ) -> Look:
-    """What is there of the records with these keys, and, if they are ``everything``, what is left over. ``view`` has
-    the devices as they were told of last."""
-    wanted = _wanted(state, keys)
+    """What is there of these records, and, if they are ``everything``, what is left over. ``view`` has the devices as
+    they were told of last."""
+    wanted = _wanted(state, records)
     if everything:
         facts = gather(rtnl, None, places_of(wanted.plugs.values()), features.altnames, view.links)
     else:
@@ -46,10 +46,10 @@ def observe(
     return Observed(seen, leftovers(facts, state) if everything else ()), late, facts
 
 
-def observe_at_once(state: State, keys: Collection[Key], features: Features, view: HostView) -> Look | None:
+def observe_at_once(state: State, records: Mapping[Key, Record], features: Features, view: HostView) -> Look | None:
     """As :func:`observe`, in any thread, where nothing has to be asked of the kernel: new devices of our own on
     networks of which it told. None: something has to be."""
-    wanted = _wanted(state, keys)
+    wanted = _wanted(state, records)
     if _names_to_ask(wanted, view):
         return None
     facts = as_told(wanted.plugs.values(), view, features.altnames)
@@ -57,16 +57,15 @@ def observe_at_once(state: State, keys: Collection[Key], features: Features, vie
     return Observed(seen), late, facts
 
 
-def _wanted(state: State, keys: Collection[Key]) -> _Wanted:
+def _wanted(state: State, records: Mapping[Key, Record]) -> _Wanted:
     wanted = _Wanted([], {}, {})
-    for key in keys:
-        record = state.get(key)
+    for key, record in records.items():
         if isinstance(record, Network):
             wanted.networks.append(record)
         elif isinstance(record, Attachment):
             wanted.plugs[key] = plug_of(record, state.networks[record.network_id])
-        elif isinstance(record, Port):
-            wanted.ports[key] = Seen(not record.going)
+        else:
+            wanted.ports[key] = ABSENT if record.going else PRESENT
     return wanted
 
 

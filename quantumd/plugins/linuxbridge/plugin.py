@@ -181,12 +181,13 @@ class LinuxBridgePlugin:
 
     async def _discover(self, state: State, keys: Collection[Key] | None) -> Observed:
         self._state = state
-        wanted: list[Key] = []
+        wanted: dict[Key, Record] = {}
         # Before the host is read, so that what changes meanwhile is told of.
-        async for some in in_slices(self._reactor, state.every_key() if keys is None else keys):
-            wanted += some
-            for key in some:
-                if key not in self._interests and (record := state.get(key)) is not None:
+        async for some in in_slices(self._reactor, state.every_record() if keys is None else state.those(keys)):
+            for record in some:
+                key = record.key
+                wanted[key] = record
+                if key not in self._interests:
                     self._interests.watch(key, _interests_of(state, record))
         look = None
         if keys is not None and len(wanted) <= SLICE:
@@ -198,10 +199,10 @@ class LinuxBridgePlugin:
         if keys is None:
             self._awaited.replace(late)
             self._looked.clear()
-            await self._interests.keep(self._state, self._reactor)
+            self._interests.keep(wanted.keys(), self._state)
             return seen
-        for key in wanted:
-            if state.get(key) is None:
+        for key in keys:
+            if key not in wanted:
                 self._interests.forget(key)
             self._awaited.set(key, late.get(key))
         self._looked.update((key, facts) for key in _to_be_plugged(seen))

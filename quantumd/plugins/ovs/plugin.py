@@ -29,7 +29,7 @@ from quantumd.core.changes import (
 )
 from quantumd.core.model import Attachment, Json, Key, Kind, Network, Record
 from quantumd.core.names import ifname_problem
-from quantumd.core.plan import Observed, Seen
+from quantumd.core.plan import ABSENT, PRESENT, Observed, Seen
 from quantumd.core.state import State
 from quantumd.host.netlink.monitor import Event, LinkMonitor, open_monitor_socket
 from quantumd.host.netlink.rtnl import Rtnl
@@ -225,20 +225,20 @@ class OvsPlugin:
         switch = await self._backend.up_to_date()
         records: dict[Key, Record] = {}
         plugs: dict[Key, Plug] = {}
-        async for some in in_slices(self._reactor, state.every_key() if keys is None else keys):
-            for key in some:
-                record = state.get(key)
-                if record is None:
-                    self._interests.forget(key)
-                    continue
+        async for some in in_slices(self._reactor, state.every_record() if keys is None else state.those(keys)):
+            for record in some:
+                key = record.key
                 records[key] = record
                 if isinstance(record, Attachment):
                     plugs[key] = plug_of(record, state.networks[record.network_id])
                 self._watch(switch, key, plugs.get(key))
-        if keys is None:
-            await self._interests.keep(self._state, self._reactor)
         names = None
-        if keys is not None:
+        if keys is None:
+            self._interests.keep(records.keys(), self._state)
+        else:
+            for key in keys:
+                if key not in records:
+                    self._interests.forget(key)
             asked = (names_of(switch, plug) for plug in plugs.values() if not self._is_unheard_of(plug))
             names = {name for some in asked for name in some}
         altnames, known = self._features.altnames, self._view.links
@@ -332,7 +332,7 @@ def _see(switch: Switch, host: devices.Host, record: Record, plug: Plug | None) 
         return see_plug(switch, host, plug)
     if isinstance(record, Network):
         return see_network(switch, record)
-    return Seen(not record.going)
+    return ABSENT if record.going else PRESENT
 
 
 def _ensured(switch: Switch, network: Network) -> Outcome:
