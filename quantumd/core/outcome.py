@@ -8,7 +8,15 @@ from attrs import evolve
 
 from quantumd.core.changes import Blocked, Done, Failed, Outcome, Waiting
 from quantumd.core.model import Attachment, AttachmentStatus, FaultRecord, Json, Key, Network, Record, Status
+from quantumd.core.plan import Seen
 from quantumd.core.transaction import Transaction
+
+
+def stands(record: Record, seen: Seen) -> bool:
+    """Whether a look at the host shows of a record just what it says already: there is nothing to do for it, and
+    nothing to record. Of ten thousand that an audit looks at, that is so for nearly all."""
+    works = _plugged(seen.up) if isinstance(record, Attachment) else Status.ACTIVE
+    return seen.in_order and record.status is works and record.plugin == seen.plugin
 
 
 def settle(tx: Transaction, key: Key, revision: int, outcome: Outcome, repaired: str | None = None) -> None:
@@ -49,8 +57,12 @@ def _settled(record: Record, outcome: Done | Waiting) -> Status | AttachmentStat
     if not isinstance(record, Attachment):
         return Status.ACTIVE if isinstance(outcome, Done) else Status.IN_PROGRESS
     if isinstance(outcome, Done):
-        return AttachmentStatus.UP if outcome.up else AttachmentStatus.DOWN
+        return _plugged(outcome.up)
     return AttachmentStatus.DOWN if record.was_plugged else AttachmentStatus.IN_PROGRESS
+
+
+def _plugged(up: bool) -> AttachmentStatus:
+    return AttachmentStatus.UP if up else AttachmentStatus.DOWN
 
 
 def _put(

@@ -9,7 +9,7 @@ devices are rounds and audits like any other.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -33,8 +33,8 @@ from quantumd.core.changes import (
     RemoveLeftover,
 )
 from quantumd.core.errors import Fault
-from quantumd.core.model import AttachmentStatus, Key, Status
-from quantumd.core.outcome import settle
+from quantumd.core.model import AttachmentStatus, Key, Record, Status
+from quantumd.core.outcome import settle, stands
 from quantumd.core.plan import ABSENT, Observed, Plan, closure, make_plan
 from quantumd.core.state import State
 from quantumd.core.transaction import Transaction
@@ -43,7 +43,7 @@ from quantumd.service.pauses import Pauses
 
 #: Seconds from the end of one audit to the beginning of the next.
 AUDIT = 30.0
-#: How many keys one round takes, and how many an audit plans before it lets the reactor breathe.
+#: How many keys one round takes, and how many an audit goes through before it lets the reactor breathe.
 SLICE = 500
 #: Seconds that a round waits at most for what is being written at present, and is about to be asked of it.
 GATHER = 0.01
@@ -262,19 +262,32 @@ class Convergence:
             self._holding = False
             self._schedule()
             calm = evolve(observed, leftovers=())
-            keys = state.every_key()
-            while some := list(islice(keys, SLICE)):
-                plan = make_plan(state, calm, [key for key in some if not self._known_better(key)])
-                settled = [one for one in _settled(state, plan) if not self._known_better(one.key)]
-                await self._take_note(settled, calm)
-                self.notify(change.key for change in plan.changes if not isinstance(change, RemoveLeftover))
-                self.notify(plan.blocked)
+            records = state.every_record()
+            while some := list(islice(records, SLICE)):
+                await self._go_through(state, calm, list(self._amiss(some, calm)))
                 await deferLater(self._clock, 0)
             self.progress.audits += 1
             self._plan_audit(self._audit_period)
         finally:
             self._auditing = self._holding = False
             self._seen_since = set()
+
+    def _amiss(self, records: Iterable[Record], observed: Observed) -> Iterator[Key]:
+        """The keys of those that are not as they say, or that others wait for, but what is known better."""
+        for record in records:
+            key = record.key
+            if (not stands(record, observed.of(key)) or key in self._blocked) and not self._known_better(key):
+                yield key
+
+    async def _go_through(self, state: State, observed: Observed, keys: Collection[Key]) -> None:
+        """Plan for these of the records that an audit saw; the rounds carry it out."""
+        if not keys:
+            return
+        plan = make_plan(state, observed, keys)
+        settled = [one for one in _settled(state, plan) if not self._known_better(one.key)]
+        await self._take_note(settled, observed)
+        self.notify(change.key for change in plan.changes if not isinstance(change, RemoveLeftover))
+        self.notify(plan.blocked)
 
     def _known_better(self, key: Key) -> bool:
         """Whether the audit under way leaves the record to the rounds: they tried it, or saw it later."""

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from quantumd.core.changes import Blocked, Done, Failed, Waiting
-from quantumd.core.model import AttachmentStatus, FaultRecord, Key, Kind, Status
+from quantumd.core.model import AttachmentStatus, FaultRecord, Key, Kind, Record, Status
+from quantumd.core.outcome import stands
+from quantumd.core.plan import ABSENT, Observed, Seen, make_plan
 from tests.core.support import World, uuid
 
 
@@ -167,3 +172,66 @@ class PortTests(SynchronousTestCase):
         self.assertEqual(world.now_is(gone).status, Status.DELETING)
         world.settle(gone)
         self.assertEqual(world.state.ports_of(network.id), [])
+
+
+class StandsTests(SynchronousTestCase):
+    """What an audit passes over: what planning and recording would leave as it is."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        network = self.world.network()
+        self.port = self.world.port(network)
+        self.records: list[Record] = [network, self.port, self.world.plug(self.port, "vif")]
+
+    def seen(self) -> Iterator[Seen]:
+        for plugin, up in product(({}, {"bridge": "q-1"}), (True, False)):
+            yield Seen(True, plugin=plugin, up=up)
+        yield Seen(True, ("its device was set down",), plugin={"bridge": "q-1"})
+        yield Seen(False, waiting_for="device vif")
+        yield ABSENT
+
+    def hold(self) -> int:
+        """Check every record with everything that may be seen of it; how many stand."""
+        standing = 0
+        for key, seen in product([record.key for record in self.records], self.seen()):
+            before = self.world.state
+            record = before.get(key)
+            assert record is not None
+            plan = make_plan(before, Observed({one.key: seen for one in self.records}), [key])
+            self.world.told()
+            if key in plan.settled:
+                self.world.settle(record, plan.settled[key])
+            nothing = not plan.blocked and not plan.changes and self.world.state == before and not self.world.told()
+            with self.subTest(record=record, seen=seen):
+                self.assertEqual(nothing and seen.in_order and not record.going, stands(record, seen))
+            standing += stands(record, seen)
+            self.world.state = before
+        return standing
+
+    def test_what_was_never_tried(self) -> None:
+        self.assertEqual(0, self.hold())
+
+    def test_what_works(self) -> None:
+        for report in ({}, {"bridge": "q-1"}):
+            for record in self.records:
+                self.world.settle(self.world.now_is(record), Done(report))
+            # A network and a port are as they are with carrier and without.
+            self.assertEqual(5, self.hold())
+
+    def test_what_has_no_carrier(self) -> None:
+        for record in self.records:
+            self.world.settle(self.world.now_is(record), Done(up=False))
+        self.assertEqual(5, self.hold())
+
+    def test_what_failed(self) -> None:
+        for record in self.records:
+            self.world.settle(self.world.now_is(record))
+            self.world.settle(self.world.now_is(record), Failed("no"))
+        self.assertEqual(0, self.hold())
+
+    def test_what_goes(self) -> None:
+        for record in self.records:
+            self.world.settle(self.world.now_is(record))
+        self.world.unplug(self.port)
+        # The port may be used again, and the network stays.
+        self.assertEqual(4, self.hold())

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
+from quantumd.core import plan
 from quantumd.core.changes import Attach, Change, EnsureNetwork, Failed, Outcome, RemoveLeftover
 from quantumd.core.model import AttachmentStatus, Key, Kind, Status
+from quantumd.core.plan import Observed, Plan
+from quantumd.core.state import State
 from quantumd.service import convergence
 from tests.core.support import tap, uuid
 from tests.service.support import ADMIN, Daemon, DaemonCase, result
@@ -30,6 +35,22 @@ class DriftTests(DaemonCase):
         self.assertTrue(event.detail)
         self.assertEqual(len(self.daemon.told), 1)
         self.assertEqual(self.daemon.convergence.progress.repaired, 1)
+
+    def test_only_what_is_amiss_is_planned(self) -> None:
+        """What an audit finds as it is recorded costs no more than a look."""
+        planned: list[Key] = []
+
+        def make_plan(state: State, observed: Observed, keys: Iterable[Key], busy: Collection[Key] = ()) -> Plan:
+            planned.extend(taken := list(keys))
+            return plan.make_plan(state, observed, taken, busy)
+
+        self.patch(convergence, "make_plan", make_plan)
+        self.daemon.rest(30)
+        self.assertEqual(planned, [])
+        self.daemon.plugin.down.add(self.attachment.key)
+        self.daemon.rest(30)
+        self.assertEqual(planned, [self.attachment.key])
+        self.assertIs(self.daemon.now_is(self.attachment).status, AttachmentStatus.DOWN)
 
     def test_a_repair_is_no_change_of_what_was_asked_for(self) -> None:
         before = self.daemon.now_is(self.attachment)
