@@ -154,7 +154,7 @@ class JsonRpc(Protocol):
         elif self._quiet >= _GONE:
             self.abort(ConnectionBroke(f"the OVSDB server has not said anything for {_GONE * _TICK:.0f} s"))
         elif self._quiet == _ASK:
-            self.request("echo", []).addErrback(lambda _: None)
+            self.send("echo", "[]").addErrback(lambda _: None)
 
     def _work(self) -> Iterator[None]:
         while self._waiting and self._broken is None:

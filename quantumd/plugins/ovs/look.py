@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from quantumd.core.changes import Leftover
@@ -379,11 +379,12 @@ def no_way_out(switch: Switch, plug: Plug, port: Row) -> str | None:
 # --- what is left over
 
 
-def suspects(switch: Switch, host: Host) -> list[str]:
-    """The ids in marks of ours, on ports and on devices, (``uplink/DEVICE``) provider bridges, and (``half/DEVICE``)
-    what was not made to the end."""
+def suspects(switch: Switch, host: Host, known: Iterable[str]) -> list[str]:
+    """The ids in marks of ours, on ports and on devices, but the ``known``, (``uplink/DEVICE``) provider bridges, and
+    (``half/DEVICE``) what was not made to the end."""
     idents = set(switch.replica.keys("Port", "mark"))
     idents.update(ident for link in host.facts.links.values() for ident in marks(link))
+    idents.difference_update(known)
     provided = (f"uplink/{device}" for device in switch.replica.keys("Bridge", "uplink"))
     return [*idents, *provided, *(f"half/{name}" for name in host.facts.half_made)]
 

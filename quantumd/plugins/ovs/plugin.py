@@ -253,7 +253,8 @@ class OvsPlugin:
             self._looked.update((key, host) for key in plugs if not seen[key].in_order and not seen[key].waiting_for)
         else:
             self._looked.clear()
-            async for suspected in in_slices(self._reactor, suspects(self._backend.present(), host)):
+            idents = [plug.ident for plug in plugs.values()]
+            async for suspected in in_slices(self._reactor, suspects(self._backend.present(), host, idents)):
                 switch = self._backend.present()
                 found += filter(None, (unaccounted(switch, host, state, suspect) for suspect in suspected))
         return Observed(seen, tuple(found))
