@@ -55,6 +55,16 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual({AtOnce(0).begin(member) for _ in range(9)}, {True})
 
 
+class IdleTests(ApiTestCase):
+    def test_to_listen_wakes_nobody(self) -> None:
+        """While nobody asks anything, the edge has nothing to do."""
+        before = list(self.clock.getDelayedCalls())
+        self.site.doStart()
+        self.assertEqual(before, self.clock.getDelayedCalls())
+        self.assertEqual(200, self.get("/networks").status)
+        self.site.doStop()
+
+
 class SlowTests(ApiTestCase):
     def gone(self, connection: Connection) -> bool:
         return bool(connection.transport.disconnecting or connection.transport.disconnected)

@@ -18,11 +18,11 @@ from quantumd.host.ovsdb.errors import ConnectionBroke, NotConnected, ProtocolEr
 from quantumd.host.ovsdb.framing import Framer
 from quantumd.host.ovsdb.parsing import Leaf, parse
 
-#: Seconds between two looks at whether anything came.
-_TICK = 1.0
+#: Seconds between two looks at whether anything came. Each wakes an idle daemon.
+_TICK = 2.0
 #: After so many looks without anything, ask for an echo; after so many, the server is gone. Looks are counted, not
 #: seconds, so that a time in which we did nothing ourselves is not held against the server.
-_ASK, _GONE = 2, 4
+_ASK, _GONE = 1, 2
 #: Bytes that wait to be parsed before the server is kept waiting.
 _FULL = 1 << 22
 
