@@ -97,7 +97,12 @@ def shield_userspace_strangers(rtnl: Rtnl, ports: Iterable[Link]) -> dict[int, s
     replies = rtnl.batch([request for link in links for request in drop.requests(link.index, USERSPACE_RULES)])
     for place, link in enumerate(links):
         missing = drop.failed(replies[place * width : (place + 1) * width])
-        if missing is not None:
+        if missing is not None and drop.is_shared(missing):
+            failures[link.index] = (
+                "its qdisc shares a block of filters, so that it cannot have one of its own; take that qdisc away: "
+                f"tc qdisc del dev {link.name} parent ffff:fff1"
+            )
+        elif missing is not None:
             failures[link.index] = f"the kernel takes no filter ({missing.reason}; modprobe sch_ingress cls_bpf)"
     return failures
 

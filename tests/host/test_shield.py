@@ -286,6 +286,19 @@ class ShieldTests(SynchronousTestCase):
         self.assertNotIn("clsact", self.host.command("tc", "qdisc", "show", "dev", "port1"))
         self.assertNotIn("ingress", self.host.command("tc", "qdisc", "show", "dev", "port1"))
 
+    def test_a_stranger_with_a_block(self) -> None:
+        """Who gave a device a block of filters is told what is in the way, and how to take it away."""
+        ports = self.more_ports(3)
+        self.host.command("tc", "qdisc", "add", "dev", "port1", "ingress_block", "22", "clsact")
+        self.host.command("tc", "qdisc", "add", "dev", "port2", "ingress_block", "23", "ingress")
+        failures = shield.shield_userspace_strangers(self.rtnl, ports)
+        self.assertEqual([port.index for port in ports[:2]], list(failures))
+        for why in failures.values():
+            self.assertIn("shares a block of filters", why)
+            _, _, command = why.partition("away: ")
+            self.host.command(*command.split())
+        self.assertEqual({}, shield.shield_userspace_strangers(self.rtnl, ports))
+
     def test_again(self) -> None:
         """Shielding what is shielded changes nothing."""
         self.shield()

@@ -147,6 +147,12 @@ def removals(index: int, rules: tuple[tuple[int, Program], ...]) -> list[Request
     return [Request(_RTM_DELTFILTER, 0, _at(index, _filter(parent, rule))) for parent, rule in rules]
 
 
+def is_shared(refused: Reply) -> bool:
+    """Whether a filter was refused because its qdisc has a block that others may have, too (``tcf_block_find`` in
+    ``net/sched/cls_api.c``). A kernel without filters refuses with the same number, and says nothing."""
+    return refused.errno == errno.EOPNOTSUPP and bool(refused.text)
+
+
 def failed(replies: list[Reply]) -> Reply | None:
     """The first reply that means that a rule is not in place, or None."""
     return next((reply for reply in replies if reply.errno not in (0, errno.EEXIST)), None)
