@@ -30,6 +30,7 @@ BEGIN, END = "<!-- the table of make bench begins -->", "<!-- the table of make 
 
 PROGRAMS = (
     ("http_requests.py",),
+    ("tokens.py",),
     ("attaching.py",),
     ("attachments.py",),
     ("openvswitch.py",),

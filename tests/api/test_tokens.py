@@ -119,13 +119,22 @@ class TokenTests(_Case):
         self.assertEqual([token["tenant_id"] for token in self.get(target, **ADMIN).json["tokens"]], ["c"])
 
     def test_cost(self) -> None:
-        """Less than 50 microseconds, however many there are."""
-        for number in range(2000):
-            self.put_token(f"{number}", "acme", "member", f"secret {number}")
+        """The same, however many there are. (How much is for benchmarks/tokens.py to say.)"""
         tokens = Tokens(self.store)
-        seconds = min(timeit.repeat(lambda: tokens.holder(token_hash("secret 1234")), number=200, repeat=5)) / 200
-        print(f"checking a token: {seconds * 1e6:.1f} us")
-        self.assertLess(seconds, 50e-6)
+
+        def seconds() -> float:
+            return min(timeit.repeat(lambda: tokens.holder(token_hash("secret 1")), number=200, repeat=20))
+
+        ratios: list[float] = []
+        for number in range(2):
+            self.put_token(f"{number}", "acme", "member", f"secret {number}")
+        few = seconds()
+        for number in range(2, 2000):
+            self.put_token(f"{number}", "acme", "member", f"secret {number}")
+        # Something else on the machine can make one measurement slow, but not all of them.
+        while len(ratios) < 5 and not any(ratio < 1.5 for ratio in ratios):
+            ratios.append(seconds() / few)
+        self.assertLess(min(ratios), 1.5)
 
 
 class TenantTests(_Case):
