@@ -47,9 +47,12 @@ from quantumd.plugins.linuxbridge.observe import observe, observe_at_once
 from quantumd.plugins.linuxbridge.removal import remove
 from quantumd.plugins.linuxbridge.terms import Plug, names_of, plug_of
 from quantumd.plugins.linuxbridge.view import HostView, Snapshot
-from quantumd.plugins.slices import SLICE, in_slices
+from quantumd.plugins.slices import in_slices
 
 SETTINGS: Mapping[str, Any] = {}
+
+#: How many records at most are looked at in the reactor's thread, where nothing has to be asked.
+_FEW = 50
 
 _MTU = {
     "type": "integer",
@@ -190,7 +193,7 @@ class LinuxBridgePlugin:
                 if key not in self._interests:
                     self._interests.watch(key, _interests_of(state, record))
         look = None
-        if keys is not None and len(wanted) <= SLICE:
+        if keys is not None and len(wanted) <= _FEW:
             # To hand work to the thread and back takes longer than this.
             look = observe_at_once(state, wanted, self._features, self._view)
         if look is None:
