@@ -74,6 +74,14 @@ class JsonRpcTests(SynchronousTestCase):
             self.say({"id": echo["id"], "result": [], "error": None})
         self.assertFalse(self.transport.disconnecting)
 
+    def test_a_long_sleep(self) -> None:
+        """Who did nothing for an hour, as in a machine that was suspended, reads the answer before giving up."""
+        self.clock.advance(1.5)
+        (echo,) = self.sent()
+        self.clock.advance(3600)
+        self.say({"id": echo["id"], "result": [], "error": None})
+        self.assertFalse(self.transport.disconnecting)
+
     def test_silence(self) -> None:
         """A server that says nothing is given up within 5 s."""
         self.clock.pump([0.5] * 10)

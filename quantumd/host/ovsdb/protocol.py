@@ -19,10 +19,11 @@ from quantumd.host.ovsdb.framing import Framer
 from quantumd.host.ovsdb.parsing import Leaf, parse
 
 #: Seconds between two looks at whether anything came. Each wakes an idle daemon.
-_TICK = 2.0
+_TICK = 1.5
 #: After so many looks without anything, ask for an echo; after so many, the server is gone. Looks are counted, not
-#: seconds, so that a time in which we did nothing ourselves is not held against the server.
-_ASK, _GONE = 1, 2
+#: seconds, so that a time in which we did nothing ourselves is not held against the server: the look right after it
+#: comes before the answer is read, so there are two after the question.
+_ASK, _GONE = 1, 3
 #: Bytes that wait to be parsed before the server is kept waiting.
 _FULL = 1 << 22
 
@@ -152,7 +153,7 @@ class JsonRpc(Protocol):
             # It has said more than we have listened to.
             self._quiet = 0
         elif self._quiet >= _GONE:
-            self.abort(ConnectionBroke(f"the OVSDB server has not said anything for {_GONE * _TICK:.0f} s"))
+            self.abort(ConnectionBroke(f"the OVSDB server has not said anything for {_GONE * _TICK} s"))
         elif self._quiet == _ASK:
             self.send("echo", "[]").addErrback(lambda _: None)
 
