@@ -62,8 +62,8 @@ class ApiSite(HTTPFactory):
         self._dated, self._date = 0, b""
 
     def startFactory(self) -> None:
-        """Nothing to do. (An access log would be opened, which there is not, and its clock would be started: that wakes
-        an idle daemon once a second, which costs more than its audits.)"""
+        """Nothing to do. (An access log would be opened, which there is not, and its clock would be started, by which
+        an idle daemon is woken once a second for nothing.)"""
 
     def stopFactory(self) -> None:
         """Nothing listens any more: who follows events is told by the end of the stream."""
