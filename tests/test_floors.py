@@ -28,6 +28,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "readiness": (),
     "garbage": (),
     "heap": (),
+    "turns": (),
     "daemon": (
         "core",
         "interfaces",
@@ -41,6 +42,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "readiness",
         "garbage",
         "heap",
+        "turns",
     ),
     "purge": ("core", "interfaces"),
     "tap": ("interfaces", "store", "config", "listening", "daemon", "purge"),
