@@ -33,7 +33,7 @@ from quantumd.service.tokens import token_hash
 from quantumd.service.waiting import Waiters
 from quantumd.store.errors import StoreError
 from quantumd.store.sqlite import SQLiteStore, boot_id
-from quantumd.turns import keep_short
+from quantumd.turns import keep_turns_short
 
 #: Seconds that a batch which is being applied has to come to its end when the daemon stops.
 PATIENCE = 3.0
@@ -85,7 +85,7 @@ class Daemon(Service):
     async def _start(self) -> None:
         self._garbage.hold()
         keep_little()
-        keep_short()
+        keep_turns_short()
         await self._store.start()
         site = self._make_site()
         for text in self._settings.listen:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 #: Prints the seconds that 50 system calls take beside a thread that computes: by default, and with short turns.
 _BESIDE = """
 import threading, time
-from quantumd.turns import keep_short
+from quantumd.turns import keep_turns_short
 
 computing, over = threading.Event(), threading.Event()
 
@@ -30,7 +30,7 @@ thread = threading.Thread(target=compute)
 thread.start()
 computing.wait()
 long = calls()
-keep_short()
+keep_turns_short()
 print(long, calls())
 over.set()
 thread.join()
